@@ -1,0 +1,172 @@
+"""The identity stage: settings, key, certificate and trust anchor are there and belong together."""
+
+import json
+
+from . import der, x509
+from .der import BadDer
+from .failure import Failure
+
+SETTINGS = "settings.json"
+KEY = "key.der"
+CERTIFICATE = "cert.der"
+ANCHORS = "ca.der"
+
+VERSION = 1  # of the settings' format
+LIMIT_MS = 15000  # of one network stage: an RSA handshake on a slow board takes 3 s
+
+# field of settings.json: (types, needed)
+_FIELDS = {
+    "device": (str, True),
+    "host": (str, True),
+    "port": (int, True),
+    "server_name": (str, False),
+    "wifi": (dict, False),
+    "ntp": (list, False),
+    "floor": (int, False),
+    "keepalive": (int, False),
+    "limit_ms": (int, False),
+}
+
+
+class Identity:
+    """A board's settings and identity; `context` is the runtime's, ready for a handshake."""
+
+    def __init__(self, settings: "dict[str, object]") -> None:
+        self.device = settings["device"]
+        self.host = settings["host"]
+        self.port = settings["port"]
+        self.server_name = settings.get("server_name") or self.host
+        self.wifi = settings.get("wifi")
+        self.ntp = settings.get("ntp") or []
+        self.floor = settings.get("floor") or 0
+        self.keepalive = settings.get("keepalive") or 60
+        self.limit_ms = settings.get("limit_ms") or LIMIT_MS
+        self.chain = []  # DER, the board's own certificate first
+        self.anchors = []  # DER
+        self.context = None
+
+
+def load(runtime: object, source: object) -> Identity:
+    """Read and check everything; `source.read(name)` gives a file's bytes or raises OSError.
+
+    Raises Failure with stage identity. A board without key and certificate is let through: whether
+    one is needed is the broker's to say.
+    """
+    identity = Identity(_settings(_read(source, SETTINGS)))
+    if identity.wifi is None and runtime.needs_wifi():
+        raise _failure("config_invalid", detail="no [wifi] for a board with Wi-Fi")
+    identity.anchors = _certificates(_read(source, ANCHORS), "bad_ca")
+    key = None
+    try:
+        key = source.read(KEY)
+    except OSError:
+        pass  # without a key there must be no certificate either
+    if key is not None or _exists(source, CERTIFICATE):
+        if key is None:
+            raise _failure("file_missing", file=KEY)
+        identity.chain = _certificates(_read(source, CERTIFICATE), "bad_certificate")
+        _check_key(key, x509.Certificate(identity.chain[0]))
+    identity.context = _context(runtime, identity, key)
+    return identity
+
+
+def check_dates(identity: Identity, now: int, doubtful: bool) -> None:
+    """Hold the board's own certificate against the time. Raises Failure with stage identity.
+
+    A doubtful clock can only be slow: what has expired by it has expired, and what it calls early
+    may be valid by now.
+    """
+    if not identity.chain:
+        return
+    own = x509.Certificate(identity.chain[0])
+    evidence = {
+        "subject": own.subject,
+        "not_before": x509.date(own.not_before),
+        "not_after": x509.date(own.not_after),
+        "now": x509.date(now),
+    }
+    if now > own.not_after:
+        raise Failure("identity", "expired", evidence)
+    if now < own.not_before and not doubtful:
+        raise Failure("identity", "not_yet_valid", evidence)
+
+
+def _settings(data: bytes) -> "dict[str, object]":
+    try:
+        settings = json.loads(data)
+    except ValueError:
+        raise _failure("config_invalid", detail="settings.json is not JSON")
+    if not isinstance(settings, dict):
+        raise _failure("config_invalid", detail="settings.json is not an object")
+    if settings.get("v") != VERSION:
+        raise _failure("config_invalid", detail="settings.json is of another version")
+    for key, (kind, needed) in _FIELDS.items():
+        value = settings.get(key)
+        if value is None and not needed:
+            continue
+        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
+            raise _failure("config_invalid", detail="%s is missing or of the wrong type" % key)
+    if not 0 < settings["port"] < 65536:
+        raise _failure("config_invalid", detail="port %d is not a port" % settings["port"])
+    if settings.get("wifi") is not None and not settings["wifi"].get("ssid"):
+        raise _failure("config_invalid", detail="wifi has no ssid")
+    return settings
+
+
+def _read(source: object, name: str) -> bytes:
+    try:
+        return source.read(name)
+    except OSError:
+        raise _failure("file_missing", file=name)
+
+
+def _exists(source: object, name: str) -> bool:
+    try:
+        source.read(name)
+        return True
+    except OSError:
+        return False
+
+
+def _certificates(data: bytes, cause: str) -> "list[bytes]":
+    try:
+        parts = der.split(data)
+        for part in parts:
+            x509.Certificate(part)
+    except BadDer as error:
+        raise _failure(cause, detail=str(error))
+    if not parts:
+        raise _failure(cause, detail="empty")
+    return parts
+
+
+def _check_key(key: bytes, certificate: x509.Certificate) -> None:
+    try:
+        public = x509.public_part(key)
+    except x509.EncryptedKey:
+        raise _failure("encrypted_key")
+    except BadDer as error:
+        raise _failure("bad_key", detail=str(error))
+    if public is not None and not x509.belongs(public, certificate):
+        raise _failure("key_mismatch", subject=certificate.subject)
+
+
+def _context(runtime: object, identity: Identity, key: "bytes | None") -> object:
+    # the runtime has the last word on what it can load; each call loads one kind
+    context = runtime.context()
+    for cause, load_one, arguments in (
+        ("bad_ca", runtime.load_anchors, (identity.anchors,)),
+        ("bad_key", runtime.load_identity, (identity.chain, key)),
+    ):
+        if not arguments[0]:
+            continue
+        try:
+            load_one(context, *arguments)
+        except (ValueError, OSError) as error:
+            text = str(error)
+            raise _failure("bad_certificate" if "cert" in text else cause, detail=text[:60])
+    return context
+
+
+def _failure(cause: str, **evidence: object) -> Failure:
+    return Failure("identity", cause, evidence)

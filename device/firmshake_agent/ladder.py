@@ -1,0 +1,109 @@
+"""The ladder: identity, wifi, clock, dns, tcp, tls, mqtt, subscribe, ready; each reported and timed.
+
+A stage passes, or raises the one Failure that ends the climb.
+"""
+
+from . import clock as clocks
+from . import identity as identities
+from . import mqtt, network, tls, x509
+from .failure import Failure
+
+
+class Climb:
+    """One climb; `session` is there once it has reached ready, `close` lets everything go."""
+
+    def __init__(self, runtime: object, report: object, source: object) -> None:
+        self._runtime = runtime
+        self._report = report
+        self._source = source
+        self._stage = "identity"
+        self._sock = None
+        self.identity = None
+        self.session = None
+
+    def up(self) -> None:
+        """Climb to ready. Raises Failure; any other error of a stage becomes one."""
+        try:
+            self._climb()
+        except Failure:
+            raise
+        except MemoryError:
+            self._runtime.tidy()
+            raise Failure(self._stage, "out_of_memory", self._runtime.heap())
+        except Exception as error:
+            text = "%s: %s" % (type(error).__name__, error)
+            raise Failure(self._stage, "agent_error", {"error": text[:120]})
+
+    def _climb(self) -> None:
+        runtime, report = self._runtime, self._report
+        self._begin("identity")
+        identity = self.identity = identities.load(runtime, self._source)
+        if identity.floor and runtime.now() >= identity.floor:  # else the clock is not set yet
+            identities.check_dates(identity, runtime.now(), False)
+        report.ok("identity", {"device": identity.device})
+
+        self._begin("wifi")
+        report.ok("wifi", network.join(runtime, identity))
+
+        self._begin("clock")
+        clock = clocks.settle(runtime, identity, report)
+        report.ok("clock", {"clock": clock.source, "now": x509.date(runtime.now())})
+        self._dates_again(identity, clock)
+
+        self._begin("dns")
+        found = network.resolve(runtime, identity.host, identity.port)
+        report.ok("dns", {"addr": found[0][0]})
+
+        self._begin("tcp")
+        self._sock, address = network.connect(runtime, identity, found, identity.limit_ms)
+        report.ok("tcp", {"addr": address, "port": identity.port})
+
+        self._begin("tls")
+        channel = self._secure(identity, clock, dict(found)[address])
+        report.ok("tls", channel.evidence())
+
+        self._begin("mqtt")
+        session = mqtt.Session(runtime, identity, clock, channel)
+        session.connect()
+        report.ok("mqtt", {"client_id": identity.device})
+
+        self._begin("subscribe")
+        report.ok("subscribe", session.subscribe())
+
+        self._begin("ready")
+        report.ok("ready", dict(runtime.heap(), keepalive=identity.keepalive))
+        self.session = session
+
+    def _begin(self, stage: str) -> None:
+        self._stage = stage
+        self._runtime.tidy()
+        self._report.start(stage)
+
+    def _dates_again(self, identity: object, clock: object) -> None:
+        # the time may be known only now: the verdict is the identity's all the same
+        try:
+            identities.check_dates(identity, self._runtime.now(), clock.doubtful)
+        except Failure:
+            self._begin("identity")
+            raise
+
+    def _secure(self, identity: object, clock: object, target: object) -> tls.Channel:
+        try:
+            return tls.secure(self._runtime, self._sock, identity, clock, identity.limit_ms)
+        except Failure as failure:
+            silent = failure.step == "client_hello" and failure.cause in ("closed", "reset")
+            if silent and mqtt.answers_plainly(self._runtime, identity, target):
+                failure.cause = "not_tls_mqtt"
+            failure.evidence["host"] = identity.host
+            failure.evidence["port"] = identity.port
+            failure.evidence["device"] = identity.device
+            raise failure
+
+    def close(self) -> None:
+        """Leave the session and close the socket, whatever was reached."""
+        if self.session is not None:
+            self.session.leave()
+            self.session = None
+        if self._sock is not None:
+            self._runtime.close(self._sock)
+            self._sock = None

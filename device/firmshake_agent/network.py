@@ -1,0 +1,92 @@
+"""The wifi, dns and tcp stages: each passes or raises its Failure."""
+
+import errno
+
+from .failure import Failure
+
+_WIFI_LIMIT_MS = 20000  # scan, association and DHCP on a busy network
+SETTLE_MS = 20  # how long a fresh connection is watched for a reset before we speak
+
+# lwIP answers the same for "no such name" and "no answer"; one that took this long was no answer
+_DNS_SLOW_MS = 3500
+
+_EAI_AGAIN = -3  # glibc's number: the name server did not answer
+
+# cause by the name of the errno; a runtime's errno module may lack some of the names
+_TCP = {
+    "ECONNREFUSED": "refused",
+    "ECONNRESET": "refused",  # lwIP's word for a RST in answer to our SYN
+    "ECONNABORTED": "refused",
+    "ETIMEDOUT": "timeout",
+    "EINPROGRESS": "timeout",
+    "EAGAIN": "timeout",
+    "EHOSTUNREACH": "unreachable",
+    "ENETUNREACH": "unreachable",
+    "EHOSTDOWN": "unreachable",
+    "EADDRNOTAVAIL": "unreachable",
+}
+_NUMBERS = {"ENETUNREACH": 101, "EHOSTDOWN": 112, "EADDRNOTAVAIL": 99}  # Linux and MicroPython
+
+
+def join(runtime: object, identity: object) -> "dict[str, object]":
+    """Join the Wi-Fi where there is a radio. The evidence of success; raises Failure."""
+    if not runtime.needs_wifi():
+        if identity.wifi is not None and not runtime.network_is_given:
+            raise Failure("wifi", "no_radio", {"ssid": identity.wifi["ssid"]})
+        return {"network": "given"}
+    ssid = identity.wifi["ssid"]
+    cause, evidence = runtime.join(ssid, identity.wifi.get("password"), _WIFI_LIMIT_MS)
+    evidence["ssid"] = ssid
+    if cause:
+        evidence["limit_ms"] = _WIFI_LIMIT_MS
+        raise Failure("wifi", cause, evidence)
+    return evidence
+
+
+def resolve(runtime: object, host: str, port: int) -> "list[tuple[str, object]]":
+    """The host's addresses as (text, what the runtime connects to), never empty; raises Failure."""
+    started = runtime.ticks()
+    try:
+        found = runtime.resolve(host, port)
+    except OSError as error:
+        code = error.args[0] if error.args else 0
+        slow = runtime.since(started) > _DNS_SLOW_MS
+        cause = "timeout" if code in (_EAI_AGAIN, errno.ETIMEDOUT) or slow else "not_found"
+        raise Failure("dns", cause, {"host": host, "errno": code})
+    if not found:
+        raise Failure("dns", "not_found", {"host": host})
+    return found
+
+
+def connect(
+    runtime: object, identity: object, addresses: "list[tuple[str, object]]", limit_ms: int
+) -> "tuple[object, str]":
+    """(non-blocking socket, address) of the first address that answers; raises Failure.
+
+    A name may have addresses that lead nowhere from here (IPv6, mostly): each is tried, and the
+    last one's failure is reported.
+    """
+    failure = None
+    for text, target in addresses:
+        evidence = {"host": identity.host, "addr": text, "port": identity.port}
+        try:
+            sock = runtime.connect(target, limit_ms)
+        except OSError as error:
+            code = error.args[0] if error.args else 0
+            evidence["errno"] = code
+            evidence["limit_ms"] = limit_ms
+            failure = Failure("tcp", _cause(code), evidence)
+            continue
+        if runtime.wait(sock, True, SETTLE_MS) & runtime.POLL_ERROR:
+            runtime.close(sock)
+            failure = Failure("tcp", "reset", evidence)
+            continue
+        return sock, text
+    raise failure
+
+
+def _cause(code: int) -> str:
+    for name, cause in _TCP.items():
+        if code == getattr(errno, name, _NUMBERS.get(name)):
+            return cause
+    return "unreachable"

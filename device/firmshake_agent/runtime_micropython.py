@@ -1,0 +1,300 @@
+"""What differs on MicroPython: radio, clock, sockets, TLS context, heap figures. Version 1.23 on.
+
+Runs on ESP32 and Pico W firmware and, for trying things out, on MicroPython's Unix port.
+"""
+
+import errno
+import gc
+import os
+import select
+import socket
+import sys
+import time
+
+import tls
+
+try:
+    import network
+except ImportError:  # the Unix port: the computer's network is simply there
+    network = None
+try:
+    import machine
+except ImportError:
+    machine = None
+try:
+    import esp32
+except ImportError:
+    esp32 = None
+
+# esp32 counts seconds from 2000, other ports from 1970
+_EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
+
+# Part of mbedTLS's text for a refused certificate (seen on 1.23 to 1.29): the runtime tells no more.
+_TEXTS = (
+    ("validity has expired", "expired"),
+    ("starts in the future", "not_yet_valid"),
+    ("does not match with the expected CN", "hostname_mismatch"),
+    ("not correctly signed", "unknown_ca"),
+    ("unacceptable", "weak_key"),  # hash, key type, curve or size
+    ("usage does not match", "wrong_usage"),
+)
+
+# mbedTLS's numbers (mbedtls/ssl.h and error.h of 3.x), as OSError's first argument
+_NUMBERS = {
+    -0x7780: "alert",  # FATAL_ALERT_MESSAGE
+    -0x7280: "eof",  # CONN_EOF
+    -0x7880: "eof",  # PEER_CLOSE_NOTIFY
+    -0x7200: "not_tls",  # INVALID_RECORD
+    -0x6E80: "version",  # BAD_PROTOCOL_VERSION
+    -0x7680: "no_ca",  # CA_CHAIN_REQUIRED
+    -0x7A00: "wrong_usage",  # BAD_CERTIFICATE: the chain is good, its use is not
+    -0x7180: "bad_record",  # INVALID_MAC
+    -0x7F00: "memory",  # ALLOC_FAILED, and those of the modules below
+    -0x4310: "memory",
+    -0x2880: "memory",
+    -0x3F80: "memory",
+    -0x4D80: "memory",
+    -0x006A: "memory",
+    -0x0010: "memory",
+}
+
+_KEEP = 4096  # of a certificate that the server shows
+
+# esp32's status numbers (esp_wifi_types.h), and rp2's negative ones
+_WIFI = {
+    201: "ap_not_found",
+    210: "ap_not_found",  # no AP with compatible security
+    211: "ap_not_found",  # none above the authmode threshold
+    212: "ap_not_found",  # none above the RSSI threshold
+    202: "wrong_password",
+    204: "wrong_password",  # 4-way handshake time-out: what a wrong WPA password looks like
+    15: "wrong_password",
+    -2: "ap_not_found",
+    -3: "wrong_password",
+}
+_WIFI_SURE_MS = 5000  # a refusal that lasts: the radio tries again by itself, and may succeed
+
+
+class Runtime:
+    """The platform as the ladder uses it."""
+
+    POLL_ERROR = select.POLLERR | select.POLLHUP
+    needs_certificates = False  # the verify callback shows them
+
+    def __init__(self) -> None:
+        version = ".".join([str(part) for part in sys.implementation.version[:3]])
+        self.name = "micropython " + version
+        self.machine = getattr(sys.implementation, "_machine", sys.platform)
+        self.network_is_given = sys.platform in ("linux", "darwin") and network is None
+        # a computer keeps its own time; a board's is ours to set
+        self.clock_is_kept = not hasattr(machine, "RTC")
+        self._poll = None
+        self._polled = None
+
+    # time
+
+    def ticks(self) -> int:
+        return time.ticks_ms()
+
+    def since(self, ticks: int) -> int:
+        return time.ticks_diff(time.ticks_ms(), ticks)
+
+    def sleep(self, ms: int) -> None:
+        time.sleep_ms(ms)
+
+    def now(self) -> int:
+        return int(time.time()) + _EPOCH
+
+    def set_now(self, seconds: int) -> None:
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime(seconds - _EPOCH)
+        machine.RTC().datetime((year, month, day, weekday, hour, minute, second, 0))
+
+    def random(self) -> int:
+        """0 to 255."""
+        return os.urandom(1)[0]
+
+    def heap(self) -> "dict[str, object]":
+        """Free bytes, and the largest block where the firmware can tell."""
+        gc.collect()
+        figures = {"free": gc.mem_free(), "used": gc.mem_alloc()}
+        if esp32 is not None:  # TLS takes its memory from the IDF's heap there
+            regions = esp32.idf_heap_info(esp32.HEAP_DATA)
+            figures["free"] = sum([region[1] for region in regions])
+            figures["largest"] = max([region[2] for region in regions])
+        return figures
+
+    def tidy(self) -> None:
+        gc.collect()
+
+    # network
+
+    def needs_wifi(self) -> bool:
+        return hasattr(network, "WLAN")
+
+    def join(
+        self, ssid: str, password: "str | None", limit_ms: int
+    ) -> "tuple[str, dict[str, object]]":
+        """("", evidence) once there is an address, else (cause, evidence)."""
+        wlan = network.WLAN(network.STA_IF)
+        wlan.active(True)
+        if wlan.isconnected() and self._ssid(wlan) == ssid:
+            return "", {"addr": wlan.ifconfig()[0]}
+        wlan.disconnect()
+        if password:
+            wlan.connect(ssid, password)
+        else:
+            wlan.connect(ssid)
+        return self._joined(wlan, limit_ms)
+
+    def _joined(self, wlan: object, limit_ms: int) -> "tuple[str, dict[str, object]]":
+        started = refused_at = self.ticks()
+        refusal = None
+        while self.since(started) < limit_ms:
+            if wlan.isconnected():
+                return "", {"addr": wlan.ifconfig()[0]}
+            status = wlan.status()
+            if status in _WIFI:
+                if status != refusal:
+                    refusal, refused_at = status, self.ticks()
+                elif self.since(refused_at) > _WIFI_SURE_MS:
+                    break
+            self.sleep(50)
+        evidence = {"status": refusal if refusal is not None else wlan.status()}
+        if refusal is not None:
+            return _WIFI[refusal], evidence
+        return "no_address" if self._associated(wlan) else "timeout", evidence
+
+    def _ssid(self, wlan: object) -> "str | None":
+        try:
+            return wlan.config("ssid")
+        except (ValueError, OSError):
+            return None
+
+    def _associated(self, wlan: object) -> bool:
+        try:
+            return wlan.status("rssi") < 0
+        except (ValueError, OSError, TypeError):
+            return False
+
+    def resolve(self, host: str, port: int) -> "list[tuple[str, object]]":
+        """The host's addresses. Raises OSError with the resolver's number."""
+        found = []
+        try:
+            answers = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+        except OSError as error:
+            # the Unix port gives a sentence, "[addrinfo error -3]" (seen on 1.25)
+            words = str(error.args[0]).rstrip("]").split(" ")
+            raise OSError(int(words[-1]))
+        for family, _, _, _, address in answers:
+            target = (_text(address), (family, address))
+            if target not in found:
+                found.append(target)
+        return found
+
+    def connect(self, target: "tuple[int, object]", limit_ms: int) -> object:
+        sock = socket.socket(target[0], socket.SOCK_STREAM)
+        try:
+            sock.settimeout(limit_ms / 1000)
+            sock.connect(target[1])
+            sock.setblocking(False)
+        except OSError:
+            sock.close()
+            raise
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
+        self._polled = sock
+        return sock
+
+    def close(self, sock: object) -> None:
+        sock.close()
+
+    def exchange(self, host: str, port: int, request: bytes, limit_ms: int) -> bytes:
+        """One datagram there and one back. Raises OSError."""
+        family, _, _, _, address = socket.getaddrinfo(host, port, 0, socket.SOCK_DGRAM)[0]
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            sock.settimeout(limit_ms / 1000)
+            sock.sendto(request, address)
+            return sock.recv(512)
+        finally:
+            sock.close()
+
+    def read_some(self, sock: object, buf: bytearray) -> "int | None":
+        return sock.readinto(buf)
+
+    def write_some(self, sock: object, data: bytes) -> "int | None":
+        return sock.write(data)
+
+    def wait(self, sock: object, to_read: bool, ms: int) -> int:
+        """Wait until the socket can be read or written; poll's flags, 0 at the time limit."""
+        assert sock is self._polled
+        self._poll.modify(sock, select.POLLIN if to_read else select.POLLOUT)
+        ready = self._poll.poll(ms)
+        return ready[0][1] if ready else 0
+
+    # TLS
+
+    def context(self) -> object:
+        """A client context that verifies: MicroPython's `tls`, whose default is CERT_REQUIRED."""
+        return tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+
+    def load_anchors(self, context: object, anchors: "list[bytes]") -> None:
+        for anchor in anchors:
+            context.load_verify_locations(anchor)
+
+    def load_identity(self, context: object, chain: "list[bytes]", key: bytes) -> None:
+        # each call adds one certificate to the chain that is sent
+        for certificate in chain:
+            context.load_cert_chain(certificate, key)
+
+    def handshake(
+        self, context: object, tap: object, server_name: str, chain: "dict[int, bytes]"
+    ) -> object:
+        """Handshake through the tap; what the server shows lands in `chain` by its depth."""
+
+        def shown(certificate: "memoryview", depth: int) -> int:
+            # called from inside mbedTLS, the topmost first: it must not raise
+            try:
+                if depth == 0 or not chain:
+                    chain[depth] = bytes(certificate[:_KEEP])
+            except MemoryError:
+                pass
+            return 0  # no opinion of our own: mbedTLS's verdict stands
+
+        gc.collect()
+        context.verify_callback = shown
+        try:
+            return context.wrap_socket(tap, server_hostname=server_name)
+        finally:
+            context.verify_callback = None
+
+    def tls_words(self, error: Exception, tap: object) -> "tuple[str, ...]":
+        """What the error means, in the words that tlscause judges by."""
+        if isinstance(error, MemoryError):
+            return ("memory",)
+        words = []
+        if isinstance(error, ValueError):
+            text = str(error)
+            words.extend([word for part, word in _TEXTS if part in text])
+        elif isinstance(error, OSError) and error.args:
+            code = error.args[0]
+            if code == errno.ENOMEM:
+                words.append("memory")
+            elif code in _NUMBERS:
+                words.append(_NUMBERS[code])
+            elif -0x2A00 <= code <= -0x2080:  # the X.509 module's numbers
+                words.append("malformed")
+        if tap.late:
+            words.append("timeout")
+        if tap.errno:
+            words.append("reset")
+        if tap.ended:
+            words.append("eof")
+        return tuple(words)
+
+
+def _text(address: object) -> str:
+    if isinstance(address, tuple):
+        return address[0]
+    family, raw = socket.sockaddr(address)[:2]  # the Unix port's opaque bytes
+    return socket.inet_ntop(family, raw)

@@ -1,0 +1,121 @@
+"""The tls stage: a handshake under a time limit, watched, and judged where it fails."""
+
+from . import tlscause, x509
+from .der import BadDer
+from .failure import Failure
+from .observer import Observer, version_name
+from .tap import LAST_WORD_MS, Tap
+
+
+class Channel:
+    """An encrypted connection: `stream` (readinto, write), `tap`, what was `seen`, `evidence`."""
+
+    def __init__(self, sock: object, tap: Tap, seen: Observer, stream: object) -> None:
+        self.sock = sock
+        self.tap = tap
+        self.seen = seen
+        self.stream = stream
+
+    def evidence(self) -> "dict[str, object]":
+        """Version, cipher suite (its number as in RFC 8446 and RFC 5246) and bytes."""
+        seen = self.seen
+        return {
+            "tls": version_name(seen.version),
+            "cipher": "%04x" % seen.cipher if seen.cipher else None,
+            "bytes_in": seen.bytes_in,
+            "bytes_out": seen.bytes_out,
+        }
+
+
+def secure(runtime: object, sock: object, identity: object, clock: object, limit_ms: int) -> Channel:
+    """Do the handshake on a connected socket. Raises Failure with stage tls."""
+    seen = Observer(runtime.needs_certificates)
+    tap = Tap(runtime, sock, seen)
+    tap.deadline(limit_ms)
+    chain = {}  # DER by depth, 0 the server's own: what the runtime lets us see
+    try:
+        stream = runtime.handshake(identity.context, tap, identity.server_name, chain)
+    except Exception as error:
+        words = runtime.tls_words(error, tap)
+        if "memory" not in words and seen.alert_in < 0 and not tap.late:
+            tap.listen(LAST_WORD_MS if seen.shown >= 0 else 0)
+        raise failure(runtime, identity, clock, seen, words, chain, limit_ms, error)
+    channel = Channel(sock, tap, seen, stream)
+    if seen.version >= 0x0304:
+        _verdict_of_server(runtime, identity, clock, channel)
+    return channel
+
+
+def _verdict_of_server(runtime: object, identity: object, clock: object, channel: Channel) -> None:
+    # RFC 8446, 4.4.2.4: with TLS 1.3 the server looks at our certificate after the handshake has
+    # ended for us. Its next record is a session ticket, or the alert: one of them before CONNECT.
+    channel.tap.quiet = True
+    channel.tap.deadline(0)  # read what has come, and no more
+    runtime.wait(channel.sock, True, LAST_WORD_MS)
+    try:
+        channel.stream.readinto(bytearray(1))  # a broker says nothing before CONNECT
+    except Exception as error:
+        words = runtime.tls_words(error, channel.tap)
+        raise failure(runtime, identity, clock, channel.seen, words, {}, LAST_WORD_MS, error)
+
+
+def failure(
+    runtime: object,
+    identity: object,
+    clock: object,
+    seen: Observer,
+    words: "tuple[str, ...]",
+    chain: "dict[int, bytes]",
+    limit_ms: int,
+    error: object = None,
+) -> Failure:
+    """The Failure for a handshake that ended in `words` (the runtime's), with all its evidence."""
+    shows = bool(identity.chain)
+    where, cause = tlscause.judge(seen, words, shows)
+    evidence = {
+        "tls": version_name(seen.version),
+        "wanted": identity.server_name,
+        "limit_ms": limit_ms,
+        "bytes_in": seen.bytes_in,
+        "bytes_out": seen.bytes_out,
+        "error": str(error)[:80] if error is not None else None,
+    }
+    alert = seen.alert_in if seen.alert_in >= 0 else seen.alert_out
+    if alert > 0:
+        evidence["alert"] = alert
+        evidence["alert_from"] = "server" if seen.alert_in >= 0 else "board"
+    if where == "client_hello" and seen.first:
+        evidence["first_bytes"] = "".join(["%02x" % byte for byte in seen.first])
+    if where == "server_certificate":
+        leaf, top = _ends(seen, chain)
+        own = [read(data) for data in identity.chain[1:]]
+        cause = tlscause.refine(cause, leaf, top, own, runtime.now(), clock.doubtful)
+        evidence.update(tlscause.describe(leaf, top, [read(data) for data in identity.anchors]))
+        evidence["now"] = x509.date(runtime.now())
+        evidence["clock"] = clock.source
+    elif where == "client_certificate" and shows:
+        own = read(identity.chain[0])
+        evidence["subject"] = own.subject
+        evidence["issuer"] = own.issuer
+        evidence["not_after"] = x509.date(own.not_after)
+    if cause == "out_of_memory":
+        evidence.update(runtime.heap())
+    return Failure("tls", cause, evidence, where)
+
+
+def _ends(
+    seen: Observer, chain: "dict[int, bytes]"
+) -> "tuple[x509.Certificate | None, x509.Certificate | None]":
+    if not chain:
+        chain = dict(enumerate(tlscause.certificates(seen.certificate)))
+    if not chain:
+        return None, None
+    return read(chain.get(0)), read(chain[max(chain)])
+
+
+def read(data: "bytes | None") -> "x509.Certificate | None":
+    """The certificate, or None where it is missing or cannot be read."""
+    try:
+        return x509.Certificate(data) if data else None
+    except BadDer:
+        return None

@@ -1,0 +1,196 @@
+"""From what a handshake showed to the step that failed and its cause. Does no I/O.
+
+Evidence comes in this order: the server's alert, the runtime's word on the server's certificate,
+the records seen, the end of the connection. A cause is named only where the evidence allows no
+other; see docs/serial-protocol.md for the fields that travel with it.
+"""
+
+from . import observer as tls
+from . import x509
+
+# AlertDescription (RFC 8446, 6) before the ServerHello: the server did not like our hello.
+_HELLO_ALERTS = {
+    40: "no_shared_cipher",  # handshake_failure
+    47: "protocol_version",  # illegal_parameter: servers below TLS 1.2 that dislike our version
+    70: "protocol_version",
+    71: "no_shared_cipher",  # insufficient_security
+    86: "protocol_version",  # inappropriate_fallback
+    112: "sni_rejected",  # unrecognized_name
+    120: "alpn_rejected",  # no_application_protocol
+}
+
+# AlertDescription once the server has been shown, or has asked for, a certificate.
+_CLIENT_ALERTS = {
+    42: "rejected",  # bad_certificate: servers send it for many reasons
+    43: "unsupported",  # unsupported_certificate
+    44: "revoked",  # certificate_revoked
+    45: "expired",  # certificate_expired
+    46: "rejected",  # certificate_unknown
+    48: "unknown_ca",
+    49: "access_denied",
+    51: "key_mismatch",  # decrypt_error: our CertificateVerify did not verify
+    116: "missing",  # certificate_required
+}
+
+# What a runtime says of the server's certificate, the gravest first: a certificate of an unknown
+# CA proves nothing by its dates or names.
+VERIFY = (
+    "no_ca",
+    "unknown_ca",
+    "self_signed",
+    "weak_key",
+    "wrong_usage",
+    "hostname_mismatch",
+    "not_yet_valid",
+    "expired",
+)
+
+# An encrypted alert in TLS 1.3: level, description, the inner content type and a 16-byte tag.
+ENCRYPTED_ALERT = 19
+
+
+def step(seen: tls.Observer) -> str:
+    """The step of the handshake that was under way when it ended."""
+    if seen.version >= 0x0304:  # all but the sizes is hidden behind the ServerHello
+        return "client_certificate" if seen.encrypted_out else "server_certificate"
+    if seen.saw(False, 0):
+        return "finished"
+    if seen.shown >= 0 or seen.saw(True, tls.SERVER_HELLO_DONE):
+        return "client_certificate" if seen.asked_certificate else "finished"
+    if seen.saw(True, tls.SERVER_HELLO):
+        return "server_certificate"
+    return "server_hello" if _is_tls(seen.first) else "client_hello"
+
+
+def judge(seen: tls.Observer, words: "tuple[str, ...]", shows: bool) -> "tuple[str, str]":
+    """(step, cause) of a failed handshake.
+
+    `words` is what the runtime's error means (see the runtimes' tables), `shows` whether the board
+    has a certificate to show.
+    """
+    where = step(seen)
+    if "memory" in words:
+        return where, "out_of_memory"
+    alert = seen.alert_in
+    for word in words:  # a runtime that decrypts alerts tells their number
+        if word.startswith("alert:"):
+            alert = int(word[6:])
+    if alert >= 0 and (alert != 0 or where == "server_hello"):
+        return _alert(alert, where, seen, shows)
+    for word in VERIFY:
+        if word in words:
+            return "server_certificate", "unknown_ca" if word == "no_ca" else word
+    if where == "client_hello":
+        return where, _not_tls(seen.first) or _ending(words)
+    if "version" in words or 0 < seen.version < 0x0303:
+        return "server_hello", "protocol_version"
+    if "malformed" in words and where == "server_certificate":
+        return where, "malformed"
+    if "alert" in words and seen.version >= 0x0304:
+        return refused(shows)  # encrypted: the runtime knows that it is fatal, not which it is
+    if "bad_record" in words:
+        return "finished", "bad_record"
+    return where, _ending(words)
+
+
+def refused(shows: bool) -> "tuple[str, str]":
+    """The verdict where the server refused our certificate, and its reason cannot be read."""
+    return "client_certificate", "rejected" if shows else "missing"
+
+
+def _alert(alert: int, where: str, seen: tls.Observer, shows: bool) -> "tuple[str, str]":
+    if alert == 70:
+        return "server_hello", "protocol_version"
+    if where == "server_hello":
+        return where, _HELLO_ALERTS.get(alert, "server_error")
+    if alert in (20, 21):  # bad_record_mac, decryption_failed
+        return "finished", "bad_record"
+    asked = seen.asked_certificate or seen.version >= 0x0304
+    if alert == 40 and asked:  # handshake_failure: TLS 1.2's only word for "none shown"
+        empty = not shows or 0 <= seen.shown <= 7
+        return "client_certificate", "missing" if empty else "rejected"
+    if alert in _CLIENT_ALERTS and asked:
+        return "client_certificate", _CLIENT_ALERTS[alert]
+    return where, "protocol_error"
+
+
+def _is_tls(first: bytes) -> bool:
+    return len(first) >= 3 and tls.CHANGE_CIPHER_SPEC <= first[0] <= 23 and first[1] == 3
+
+
+def _not_tls(first: bytes) -> "str | None":
+    if not first or _is_tls(first):
+        return None
+    if first[:5] == b"HTTP/" or first[:1] == b"<":
+        return "not_tls_http"
+    return "not_tls_mqtt" if first[:2] == b"\x20\x02" else "not_tls"
+
+
+def _ending(words: "tuple[str, ...]") -> str:
+    for word, cause in (("timeout", "timeout"), ("reset", "reset"), ("eof", "closed")):
+        if word in words:
+            return cause
+    return "protocol_error"
+
+
+def refine(
+    cause: str,
+    leaf: "x509.Certificate | None",
+    top: "x509.Certificate | None",
+    own: "list[x509.Certificate]",
+    now: int,
+    doubtful: bool,
+) -> str:
+    """The cause of a refused server certificate, seen beside what the board knows.
+
+    `leaf` and `top` are the first and the last certificate that the server sent, `own` the
+    intermediates that the board carries for itself, `doubtful` whether the clock is only a guess:
+    then the true time is `now` or later.
+    """
+    if cause == "unknown_ca" and leaf is not None:
+        if leaf.issuer == leaf.subject and leaf.aki in (b"", leaf.ski):
+            return "self_signed"
+        for carried in own:
+            if top is not None and top.aki and top.aki == carried.ski:
+                return "incomplete_chain"
+    if cause == "not_yet_valid" and doubtful:
+        return "clock_wrong"
+    return cause
+
+
+def describe(
+    leaf: "x509.Certificate | None",
+    top: "x509.Certificate | None",
+    trusts: "list[x509.Certificate]",
+) -> "dict[str, object]":
+    """Evidence from the certificates: who, by whom, when, for which names, and what we trust."""
+    evidence = {"trusts": ", ".join([anchor.subject for anchor in trusts])}
+    if leaf is None:
+        return evidence
+    names = ", ".join(leaf.names) or leaf.subject
+    more = leaf.name_count - len(leaf.names)
+    evidence["subject"] = leaf.subject or names
+    evidence["presented"] = names + (" and %d more" % more if more > 0 else "")
+    evidence["not_before"] = x509.date(leaf.not_before)
+    evidence["not_after"] = x509.date(leaf.not_after)
+    evidence["issuer"] = (top or leaf).issuer
+    evidence["aki"] = _hex((top or leaf).aki)
+    return evidence
+
+
+def _hex(data: bytes) -> "str | None":
+    return "".join(["%02x" % byte for byte in data]) or None
+
+
+def certificates(message: bytes) -> "list[bytes]":
+    """The certificates in the kept bytes of a TLS 1.2 Certificate message, whole ones only."""
+    found = []
+    at = 3
+    while at + 3 <= len(message):
+        size = message[at] << 16 | message[at + 1] << 8 | message[at + 2]
+        at += 3
+        if size == 0 or at + size > len(message):
+            break
+        found.append(message[at : at + size])
+        at += size
+    return found

@@ -1,0 +1,5 @@
+"""Runs the command line as `python -m firmshake`."""
+
+from firmshake.cli import main
+
+main()
