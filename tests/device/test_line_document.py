@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from firmshake.event import STAGES
 from firmshake.ladderview import WORDS
 from firmshake_agent import causes
@@ -67,7 +68,8 @@ def test_each_key_that_a_cause_speaks_of_is_described() -> None:
 
 
 def test_each_key_that_has_words_for_people_is_described() -> None:
-    assert set(WORDS) <= set(rows("Fields"))
+    """But for the one that the host adds to a climb that was never finished."""
+    assert set(WORDS) - {"last_ms"} <= set(rows("Fields"))
 
 
 def test_the_keys_are_in_order_and_stand_there_once() -> None:

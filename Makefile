@@ -1,0 +1,48 @@
+# The two commands of the README are `make demo` and `make test`; both set up first.
+
+# where the programs are that tests and the command start (host/firmshake/tools.py)
+export FIRMSHAKE_TOOLS := $(CURDIR)/.tools
+# what an activated environment or a developer's shell has set must not leak into this one
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+BIN := .venv/bin
+CODE := host device tests benches setup
+SETUP := sh setup/run.sh
+
+.PHONY: help setup demo test lint bench boards clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo               the whole road on a virtual board: nothing to plug in"
+	@echo "make test               every check and every test"
+	@echo "make lint               the checks without the tests"
+	@echo "make bench              the figures of the README, measured here"
+	@echo "make boards PORT=...    the tests for a real board on that port"
+	@echo "make setup              what the others do first: .venv and .tools"
+	@echo "make clean              remove all that make made"
+
+setup:
+	@$(SETUP)
+
+demo: setup
+	@exec $(BIN)/firmshake demo
+
+lint: setup
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest -n 2
+
+bench:
+	@$(SETUP) --wide
+	@exec $(BIN)/python benches/run.py
+
+boards: setup
+	@test -n "$(PORT)" || { echo "make boards: say which port: make boards PORT=/dev/ttyUSB0" >&2; exit 2; }
+	@PORT="$(PORT)" exec $(BIN)/python -m pytest tests/boards
+
+clean:
+	rm -rf .venv .tools build dist host/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,163 @@
+"""The private CA: a root, an issuing intermediate below it, and the identities that it issues.
+
+Does no I/O: keys and certificates are values, and the time is a parameter.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from firmshake import certificate, deviceid, profiles
+from firmshake.certificate import Issuer, Validity
+from firmshake.endpoint import is_address, is_host
+from firmshake.errors import Error
+from firmshake.identity import Identity, PrivateKey
+from firmshake.profiles import Profiles
+
+__all__ = ["Authority", "Identity", "Root", "create"]
+
+# leaves room in a common name (RFC 5280 appendix A: 64) for what stands behind it
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Root(Issuer):
+    """The root CA. It is needed to make intermediates, and for nothing in daily work."""
+
+    @classmethod
+    def create(cls, name: str, *, now: datetime, using: Profiles | None = None) -> Root:
+        """Return a new root CA of the fleet `name`."""
+        profile = (using or profiles.load()).root
+        key = certificate.new_key(profile)
+        valid = certificate.window(profile, now)
+        return cls(key, certificate.self_signed(profile, _ca_name(name, "root", key), key, valid))
+
+    def issue_authority(
+        self, name: str, *, now: datetime, using: Profiles | None = None
+    ) -> Authority:
+        """Return a new issuing intermediate of the fleet `name`, signed by this root.
+
+        Raises Error where `now` is outside the root's validity.
+        """
+        profile = (using or profiles.load()).intermediate
+        key = certificate.new_key(profile)
+        valid = certificate.window(profile, now, self.certificate)
+        subject = _ca_name(name, "issuing", key)
+        made = certificate.signed(profile, subject, [], key.public_key(), valid, self)
+        return Authority(key, made, self.certificate)
+
+
+@dataclass(frozen=True)
+class Authority(Issuer):
+    """The issuing intermediate: key, certificate, and the root certificate above it.
+
+    Raises Error where they don't belong together.
+    """
+
+    root: x509.Certificate
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not certificate.issued_by(self.certificate, self.root):
+            raise Error(
+                f"{certificate.subject(self.certificate)!r} was not issued by"
+                f" {certificate.subject(self.root)!r}",
+                hint="put back the two certificates that were made together",
+            )
+
+    def issue(
+        self,
+        device_id: str,
+        *,
+        now: datetime,
+        valid: Validity | None = None,
+        key: PrivateKey | None = None,
+        using: Profiles | None = None,
+    ) -> Identity:
+        """Return the identity of the device `device_id`, with a new key unless one is given.
+
+        The id is the common name, which brokers take as user name, and a URI among the alternative
+        names. A URI, because it is no host: a DNS name would claim a place in the DNS that it does
+        not have, would forbid the underscore, and could pass for a server's name.
+
+        `valid` replaces the profile's dates and is taken as it is. Raises Error where `device_id`
+        can't be one, or `now` is outside the intermediate's validity.
+        """
+        deviceid.check(device_id)
+        names: list[x509.GeneralName] = [
+            x509.UniformResourceIdentifier(f"urn:firmshake:device:{device_id}")
+        ]
+        return self._identity("device", device_id, names, now, valid, key, using)
+
+    def issue_broker(
+        self,
+        names: Sequence[str],
+        *,
+        now: datetime,
+        valid: Validity | None = None,
+        key: PrivateKey | None = None,
+        using: Profiles | None = None,
+    ) -> Identity:
+        """Return the identity of a broker that is reached by `names`, DNS names or IP addresses.
+
+        Clients look at the alternative names only (RFC 9525 section 6); the common name is for
+        people. `valid` replaces the profile's dates and is taken as it is, for a certificate that
+        has expired. Raises Error where a name is none, or `now` is outside the intermediate's
+        validity.
+        """
+        assert names
+        found = [_general_name(name) for name in dict.fromkeys(names)]
+        common = names[0] if len(names[0]) <= deviceid.LONGEST else "broker"
+        return self._identity("broker", common, found, now, valid, key, using)
+
+    def _identity(
+        self,
+        kind: str,
+        common_name: str,
+        names: list[x509.GeneralName],
+        now: datetime,
+        valid: Validity | None,
+        key: PrivateKey | None,
+        using: Profiles | None,
+    ) -> Identity:
+        every = using or profiles.load()
+        profile = every.device if kind == "device" else every.broker
+        key = key or certificate.new_key(profile)
+        # asked even where the dates are given: an expired CA issues nothing
+        usual = certificate.window(profile, now, self.certificate)
+        made = certificate.signed(
+            profile, _name(common_name), names, key.public_key(), valid or usual, self
+        )
+        return Identity(key, made, chain=(self.certificate,), anchors=(self.root,))
+
+
+def create(name: str, *, now: datetime, using: Profiles | None = None) -> tuple[Root, Authority]:
+    """Return a new root CA of the fleet `name` and its issuing intermediate."""
+    root = Root.create(name, now=now, using=using)
+    return root, root.issue_authority(name, now=now, using=using)
+
+
+def _ca_name(name: str, role: str, key: PrivateKey) -> x509.Name:
+    """Return a CA's name, which ends in a piece of its key identifier.
+
+    Two CAs of one fleet are then never taken for each other where only names are shown.
+    """
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key()).digest
+    return _name(f"{name} {role} CA {identifier[:4].hex()}")
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    if is_address(name):
+        return x509.IPAddress(ipaddress.ip_address(name))
+    if not is_host(name):
+        raise Error(f"{name!r} can't be the name of a broker", hint="give a DNS name or an address")
+    return x509.DNSName(name)

@@ -1,0 +1,50 @@
+"""The configuration of a mosquitto that lets in the fleet's devices, and nobody else.
+
+Does no I/O.
+"""
+
+from __future__ import annotations
+
+from firmshake.endpoint import is_loopback
+
+ACL = """\
+# A device may use the topics below devices/<its own id>/ and no other. mosquitto puts the common
+# name of the client's certificate in place of %u, so this one line does for the whole fleet.
+pattern readwrite devices/%u/#
+"""
+
+
+def mosquitto_conf(host: str, port: int, user: str) -> str:
+    """Return the mosquitto.conf of a broker that devices reach as `host`, run by the user `user`.
+
+    Every path in it is relative to the folder in which mosquitto is started: mosquitto reads them
+    so, and the project can be moved or copied to another computer.
+    """
+    # nobody else can reach a broker whose name is this computer's own, so nobody else need see it
+    listener = f"{port} {host}" if is_loopback(host) else f"{port}"
+    return f"""\
+# Start mosquitto in this folder, for the file names below are relative to it:
+#     cd broker && mosquitto -c mosquitto.conf
+
+# Has an effect only where mosquitto is started by root. It would then become the user "mosquitto",
+# who may not read the key in this folder. Name another user here and give them the files:
+#     chown -R USER broker
+user {user}
+
+listener {listener}
+
+# Who we are: the broker's certificate with the intermediate CA's behind it, and its key
+certfile broker.crt
+keyfile broker.key
+
+# Whom we let in: clients with a certificate that leads to the fleet's root CA. The certificate's
+# common name, the device id, is the user name; it is the client id too, so that no device can take
+# over another's session.
+cafile ca.crt
+require_certificate true
+use_identity_as_username true
+use_username_as_clientid true
+allow_anonymous false
+
+acl_file acl
+"""

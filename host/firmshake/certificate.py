@@ -1,0 +1,174 @@
+"""One certificate, made by its profile and signed by its issuer (RFC 5280). Does no I/O."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from firmshake.errors import Error
+from firmshake.identity import PrivateKey
+from firmshake.profiles import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
+
+Validity = tuple[datetime, datetime]  # notBefore and notAfter, both aware of their time zone
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A CA's key with its certificate. Raises Error where the two don't belong together."""
+
+    key: PrivateKey = field(repr=False)
+    certificate: x509.Certificate
+
+    def __post_init__(self) -> None:
+        if self.key.public_key() != self.certificate.public_key():
+            raise Error(
+                f"the private key is not the one of {subject(self.certificate)!r}",
+                hint="give the key that was made with this certificate",
+            )
+        if not is_ca(self.certificate):
+            raise Error(f"{subject(self.certificate)!r} is not the certificate of a CA")
+
+    @functools.cached_property
+    def key_identifier(self) -> x509.AuthorityKeyIdentifier:
+        """What the issued certificates carry to find their issuer (RFC 5280 section 4.2.1.1)."""
+        own = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+        return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def new_key(profile: Profile) -> PrivateKey:
+    """Return a new private key of the profile's type."""
+    assert profile.key == "ec-p256"  # the profiles' reader lets nothing else through
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def window(profile: Profile, now: datetime, issuer: x509.Certificate | None = None) -> Validity:
+    """Return the dates of a certificate made `now`: backdated, and within those of `issuer`.
+
+    Raises Error where `now` is outside the validity of `issuer`.
+    """
+    starts, ends = _whole_second(now - profile.backdate), _whole_second(now + profile.validity)
+    if issuer is None:
+        return starts, ends
+    first, last = issuer.not_valid_before_utc, issuer.not_valid_after_utc
+    if now < first:
+        raise Error(
+            f"{subject(issuer)!r} is valid from {_date(first)}, and the clock says {_date(now)}",
+            hint="set this computer's clock",
+        )
+    if now >= last:
+        raise Error(
+            f"{subject(issuer)!r} expired on {_date(last)}", hint="renew it before you issue more"
+        )
+    return max(starts, first), min(ends, last)
+
+
+def self_signed(
+    profile: Profile, name: x509.Name, key: PrivateKey, valid: Validity
+) -> x509.Certificate:
+    """Return a root certificate of `key`. It names no authority key: it is its own (4.2.1.1)."""
+    return _unsigned(profile, name, name, key.public_key(), valid).sign(key, hashes.SHA256())
+
+
+def signed(
+    profile: Profile,
+    name: x509.Name,
+    names: list[x509.GeneralName],
+    public_key: ec.EllipticCurvePublicKey,
+    valid: Validity,
+    issuer: Issuer,
+) -> x509.Certificate:
+    """Return a certificate of `public_key`; `names` are the subject alternative names, or none."""
+    builder = _unsigned(profile, name, issuer.certificate.subject, public_key, valid)
+    builder = builder.add_extension(issuer.key_identifier, critical=False)
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(issuer.key, hashes.SHA256())
+
+
+def _unsigned(
+    profile: Profile,
+    name: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    valid: Validity,
+) -> x509.CertificateBuilder:
+    starts, ends = valid
+    assert starts < ends
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        # 159 random bits in 20 octets, the most that RFC 5280 section 4.1.2.2 allows
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(starts)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    )
+    for value, critical in _of_profile(profile):
+        builder = builder.add_extension(value, critical)
+    return builder
+
+
+@functools.cache
+def _of_profile(profile: Profile) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+    """The extensions that depend on the profile alone, each with whether it is critical."""
+    flags = {ours: name in profile.key_usage for name, ours in KEY_USAGES.items()}
+    found: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.BasicConstraints(ca=profile.is_ca, path_length=profile.path_length), True),
+        (x509.KeyUsage(**flags, encipher_only=False, decipher_only=False), True),
+    ]
+    if profile.extended_key_usage:
+        oids = [x509.ObjectIdentifier(EXTENDED_KEY_USAGES[n]) for n in profile.extended_key_usage]
+        found.append((x509.ExtendedKeyUsage(oids), False))
+    return tuple(found)
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Return whether the basic constraints say CA, with a subject key identifier beside them."""
+    try:
+        constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
+        certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return constraints.value.ca
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Return whether `issuer` has the name and the key that `certificate` was signed with."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def subject(certificate: x509.Certificate) -> str:
+    """Return the common name of the certificate's subject, or the whole subject without one."""
+    found = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(found[0].value) if found else certificate.subject.rfc4514_string()
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """Return the SHA-256 of the certificate's DER, in lower-case hexadecimal."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def serial(certificate: x509.Certificate) -> str:
+    """Return the serial number in lower-case hexadecimal, two digits an octet."""
+    digits = f"{certificate.serial_number:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def _whole_second(moment: datetime) -> datetime:
+    return moment - timedelta(microseconds=moment.microsecond)
+
+
+def _date(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M UTC")

@@ -1,0 +1,137 @@
+"""`firmshake init`: a project folder with everything that the first board needs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from firmshake.cli import passphrase
+from firmshake.endpoint import is_host, parse_endpoint
+from firmshake.errors import Error
+from firmshake.fleetfile import DEFAULT_NTP, DEFAULT_PORT, is_ssid, is_wifi_password
+from firmshake.project import Broker, Project, Wifi
+
+
+@click.command()
+@click.argument("folder", default=".", type=click.Path(path_type=Path))
+@click.option(
+    "--broker",
+    required=True,
+    metavar="HOST[:PORT]",
+    help=f"Where boards connect: a DNS name or an IP address; by itself, port {DEFAULT_PORT}.",
+)
+@click.option(
+    "--broker-name",
+    "broker_names",
+    multiple=True,
+    metavar="NAME",
+    help="A further name or address for the broker's certificate. May be repeated.",
+)
+@click.option("--name", help="What the fleet is called. By itself: the folder's name.")
+@click.option("--wifi-ssid", metavar="SSID", help="The Wi-Fi network that boards join.")
+@click.option(
+    "--wifi-password-fd",
+    type=int,
+    metavar="N",
+    help="Read the Wi-Fi password from file descriptor N; an empty line for an open network.",
+)
+@click.option(
+    "--ntp",
+    multiple=True,
+    metavar="HOST",
+    help=f"Where boards ask for the time. May be repeated. By itself: {', '.join(DEFAULT_NTP)}.",
+)
+@click.option(
+    "--passphrase-fd",
+    type=int,
+    metavar="N",
+    help="Read the CA's new passphrase from file descriptor N, and do not ask for it.",
+)
+def command(
+    folder: Path,
+    broker: str,
+    broker_names: tuple[str, ...],
+    name: str | None,
+    wifi_ssid: str | None,
+    wifi_password_fd: int | None,
+    ntp: tuple[str, ...],
+    passphrase_fd: int | None,
+) -> None:
+    """Make a project folder: fleet.toml, private CA, broker certificate, broker settings.
+
+    FOLDER is where it goes, this folder by itself. The CA's keys are encrypted with a passphrase
+    that you choose; firmshake asks for it whenever it issues an identity.
+    """
+    from firmshake.newproject import check_free, new_project
+
+    host, port = parse_endpoint(broker, DEFAULT_PORT)
+    check_free(folder)  # before anybody types a passphrase
+    _check_names("--broker-name", broker_names)
+    _check_names("--ntp", ntp)
+    wifi = _wifi(wifi_ssid, wifi_password_fd)
+    secret = passphrase.ask(passphrase_fd, confirm=True)
+    made = new_project(
+        folder,
+        broker=Broker(host, port, host),
+        passphrase=secret,
+        now=datetime.now(UTC),
+        name=name,
+        wifi=wifi,
+        ntp=ntp or DEFAULT_NTP,
+        broker_names=broker_names,
+    )
+    _report(made)
+
+
+def _check_names(option: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        if not is_host(name):
+            raise Error(f"{option} {name!r} is no DNS name and no IP address", status=2)
+
+
+def _wifi(ssid: str | None, fd: int | None) -> Wifi | None:
+    if ssid is None:
+        if fd is not None:
+            raise Error("--wifi-password-fd needs --wifi-ssid", status=2)
+        return None
+    if not is_ssid(ssid):
+        raise Error("--wifi-ssid has to be of 1 to 32 bytes", status=2)
+    password = _wifi_password(fd)
+    if password and not is_wifi_password(password):
+        raise Error(
+            "the Wi-Fi password has to be 8 to 63 ASCII characters or 64 hexadecimal digits",
+            hint="an empty one is for an open network",
+            status=2,
+        )
+    return Wifi(ssid, password or None)
+
+
+def _wifi_password(fd: int | None) -> str:
+    if fd is not None:
+        return passphrase.read_line(fd, "Wi-Fi password").decode("utf-8", "replace")
+    if not sys.stdin.isatty():
+        click.echo("no Wi-Fi password was given: if there is one, put it in fleet.toml", err=True)
+        return ""
+    asked = click.prompt(
+        "Wi-Fi password (empty if open)", default="", show_default=False, hide_input=True, err=True
+    )
+    return str(asked)
+
+
+def _report(made: Project) -> None:
+    from firmshake.certificate import fingerprint
+    from firmshake.project import root_certificate
+
+    click.echo(f"{made.root}: fleet {made.name!r}, broker {made.broker.host}:{made.broker.port}")
+    click.echo("  fleet.toml   settings: look through them before the first board")
+    click.echo("  ca/          root and issuing CA, their keys encrypted")
+    click.echo("  broker/      certificate, key and configuration for mosquitto")
+    click.echo(f"root CA, SHA-256 {fingerprint(root_certificate(made))}")
+    click.echo("next:", err=True)
+    broker, project = (shlex.quote(str(f)) for f in (made.broker_folder, made.root))
+    click.echo(f"  start the broker:   (cd {broker} && mosquitto -c mosquitto.conf)", err=True)
+    click.echo(f"  provision a board:  (cd {project} && firmshake provision PORT)", err=True)

@@ -1,0 +1,74 @@
+"""A board's serial line, live: it goes on where the port comes back after it went away."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmshake.errors import Error
+from firmshake.event import Event, Output
+from firmshake.listen import Port, listen
+from firmshake.reader import Reader
+
+_RETRY_S = 0.5  # between two attempts to open a port that went away
+
+
+class OpenPort(Port, Protocol):
+    """A port that can be closed."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The port went away."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Back:
+    """The port is there again."""
+
+
+def watch(
+    open_port: Callable[[], OpenPort],
+    reset: Callable[[OpenPort], None] = lambda port: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Iterator[Event | Output | Lost | Back]:
+    """Everything that comes over the port, without an end; `open_port` is called again each time.
+
+    `reset` is called once, with the port first opened. Raises what the first `open_port` and
+    `reset` raise; a later Error of `open_port` means that the port is not back yet.
+    """
+    port = open_port()
+    try:
+        reset(port)
+        while True:
+            yield from _until_lost(port)
+            port.close()
+            port = _reopen(open_port, pause)
+            yield Back()
+    finally:
+        port.close()
+
+
+def _until_lost(port: OpenPort) -> Iterator[Event | Output | Lost]:
+    reader = Reader()
+    try:
+        for items in listen(port, reader):
+            yield from items
+    except Error as error:
+        yield from reader.close()
+        yield Lost(error.message)
+
+
+def _reopen(open_port: Callable[[], OpenPort], pause: Callable[[float], None]) -> OpenPort:
+    while True:
+        pause(_RETRY_S)
+        try:
+            return open_port()
+        except (Error, OSError):
+            continue

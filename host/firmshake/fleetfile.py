@@ -1,0 +1,216 @@
+"""What fleet.toml may say: a table of keys, and the check that a parsed file keeps to it.
+
+Does no I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from firmshake.authority import LONGEST_NAME
+from firmshake.endpoint import is_host
+from firmshake.errors import Error
+
+DEFAULT_PORT = 8883  # IANA: secure-mqtt
+DEFAULT_NTP = ("pool.ntp.org",)
+DEFAULT_KEEPALIVE_S = 60
+MOST_NTP = 4  # a board asks them one after the other, a second each
+
+
+@dataclass(frozen=True)
+class Values:
+    """The checked values of a fleet.toml, with the defaults in place of what it leaves out."""
+
+    name: str
+    prefix: str
+    host: str
+    port: int
+    server_name: str | None
+    wifi_ssid: str | None
+    wifi_password: str | None
+    ntp: tuple[str, ...]
+    keepalive_s: int
+
+    def __repr__(self) -> str:
+        return f"Values(name={self.name!r})"  # the others hold a password
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of the file: whether a value will do, in code and in words."""
+
+    allows: Callable[[object], bool]
+    words: str
+    kind: type = str
+    required: bool = False
+    default: object = None
+
+
+def is_name(value: object) -> bool:
+    """Return whether `value` can be the name of a fleet."""
+    return isinstance(value, str) and value.isprintable() and 1 <= _octets(value) <= LONGEST_NAME
+
+
+def is_prefix(value: object) -> bool:
+    """Return whether `value` can begin a device id."""
+    # with a hyphen and the 12 to 32 digits of a board's unique id it stays a legal device id
+    return isinstance(value, str) and bool(
+        re.fullmatch(r"(?:[A-Za-z0-9][\w.-]{0,30})?", value, re.ASCII)
+    )
+
+
+def is_ssid(value: object) -> bool:
+    """Return whether `value` can be the name of a Wi-Fi network."""
+    # IEEE 802.11: 32 octets at most
+    return isinstance(value, str) and 1 <= _octets(value) <= 32 and "\0" not in value
+
+
+def is_wifi_password(value: object) -> bool:
+    """Return whether `value` can be the password of a WPA network."""
+    # IEEE 802.11, annex J: a passphrase of 8 to 63 printable ASCII characters, or the 256-bit key
+    return isinstance(value, str) and bool(re.fullmatch(r"[ -~]{8,63}|[0-9A-Fa-f]{64}", value))
+
+
+def _octets(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _is_server(value: object) -> bool:
+    return isinstance(value, str) and is_host(value)
+
+
+def _are_servers(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST_NTP and all(map(_is_server, value))
+
+
+def _whole(low: int, high: int) -> Callable[[object], bool]:
+    return lambda value: type(value) is int and low <= value <= high  # bool is an int, too
+
+
+_SERVER = "must be a DNS name or an IP address, in quotes and without a port"
+
+KEYS: Mapping[str, Key] = {
+    "name": Key(is_name, f"must be text of 1 to {LONGEST_NAME} bytes in one line", required=True),
+    "prefix": Key(
+        is_prefix,
+        "must be 31 letters, digits, '.', '-', '_' at most, the first a letter or digit",
+        default="",
+    ),
+    "broker.host": Key(_is_server, _SERVER, required=True),
+    "broker.port": Key(
+        _whole(1, 65535), "must be a whole number from 1 to 65535", int, default=DEFAULT_PORT
+    ),
+    "broker.server_name": Key(_is_server, _SERVER),
+    "wifi.ssid": Key(is_ssid, "must be text of 1 to 32 bytes", required=True),
+    "wifi.password": Key(
+        is_wifi_password,
+        "must be 8 to 63 ASCII characters or 64 hexadecimal digits; without it the network is open",
+    ),
+    "clock.ntp": Key(
+        _are_servers,
+        f"must be a list of {MOST_NTP} DNS names or IP addresses at most; [] for none",
+        list,
+        default=list(DEFAULT_NTP),
+    ),
+    "mqtt.keepalive_s": Key(
+        _whole(1, 65535),  # MQTT 3.1.1, 3.1.2.10: 16 bits, and 0 would switch it off
+        "must be a whole number of seconds from 1 to 65535",
+        int,
+        default=DEFAULT_KEEPALIVE_S,
+    ),
+}
+_TABLES = tuple(dict.fromkeys(name.split(".")[0] for name in KEYS if "." in name))
+_OPTIONAL_TABLES = ("wifi", "clock", "mqtt")
+
+
+def check(document: Mapping[str, object]) -> Values:
+    """Return the values of a parsed fleet.toml; raise Error that names the first key that is wrong.
+
+    A message never shows a value: it might be a password.
+    """
+    given = dict(_flat(document))
+    for name in given:
+        if name not in KEYS:
+            _refuse_unknown(name, document)
+    found = {name: _value(name, given, document) for name in KEYS}
+    ntp = found["clock.ntp"]
+    assert isinstance(ntp, list)
+    return Values(
+        name=_text(found["name"]),
+        prefix=_text(found["prefix"]),
+        host=_text(found["broker.host"]),
+        port=_number(found["broker.port"]),
+        server_name=_text_or_none(found["broker.server_name"]),
+        wifi_ssid=_text_or_none(found["wifi.ssid"]),
+        wifi_password=_text_or_none(found["wifi.password"]),
+        ntp=tuple(ntp),
+        keepalive_s=_number(found["mqtt.keepalive_s"]),
+    )
+
+
+def _flat(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for name, value in document.items():
+        if name in _TABLES:
+            if not isinstance(value, dict):
+                raise Error(f"{name} must be a table", hint=f"begin it with the line [{name}]")
+            yield from ((f"{name}.{key}", inner) for key, inner in value.items())
+        else:
+            yield name, value
+
+
+def _refuse_unknown(name: str, document: Mapping[str, object]) -> None:
+    kind = "table" if isinstance(document.get(name), dict) else "key"
+    known = _TABLES if kind == "table" else tuple(KEYS)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if not near:  # the right word in the wrong table
+        last = name.rpartition(".")[2]
+        near = [key for key in known if key.rpartition(".")[2] == last][:1]
+    raise Error(
+        f"unknown {kind} {name!r}",
+        hint=f"did you mean {near[0]!r}" if near else f"known are: {', '.join(known)}",
+    )
+
+
+def _value(name: str, given: Mapping[str, object], document: Mapping[str, object]) -> object:
+    key = KEYS[name]
+    if name in given:
+        if not key.allows(given[name]):
+            raise Error(f"{name} {key.words}", hint=_mismatch(name, given[name], key.kind))
+        return given[name]
+    table = name.partition(".")[0]
+    if key.required and not (table in _OPTIONAL_TABLES and table not in document):
+        raise Error(f"{name} is missing", hint=f"{name} {key.words}")
+    return key.default
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    list: "a list",
+    dict: "a table",
+}
+
+
+def _mismatch(name: str, value: object, kind: type) -> str:
+    if type(value) is kind:
+        return ""
+    return f"{name} is {_KINDS.get(type(value), 'a date or time')} there"
+
+
+def _text(value: object) -> str:
+    assert isinstance(value, str)
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def _number(value: object) -> int:
+    assert isinstance(value, int)
+    return value

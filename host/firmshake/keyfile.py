@@ -1,0 +1,54 @@
+"""Key and certificate files of the CA: written once, mode 0600, CA keys under a passphrase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cryptography import x509
+
+from firmshake import newfile, pkcs8
+from firmshake.errors import Error
+from firmshake.identity import PrivateKey
+
+# no key or chain of ours comes near it; a file that large is something else
+_LARGEST = 64 * 1024
+
+
+def save(path: Path, key: PrivateKey, passphrase: bytes) -> None:
+    """Write `key` to the new file `path`, encrypted. Raises OSError."""
+    newfile.create(path, pkcs8.encrypt(key, passphrase))
+
+
+def load(path: Path, passphrase: bytes) -> PrivateKey:
+    """Return the key in the encrypted file `path`; raise Error where there is none to be had."""
+    content = _read(path)
+    try:
+        return pkcs8.decrypt(content, passphrase)
+    except Error as error:
+        raise Error(f"{error.message}: {path}", error.hint) from None
+
+
+def load_certificate(path: Path) -> x509.Certificate:
+    """Return the certificate in the PEM file `path`; raise Error where there isn't just one."""
+    try:
+        found = x509.load_pem_x509_certificates(_read(path))
+    except ValueError:
+        raise Error(f"{path} is not a PEM certificate", hint="put back the original") from None
+    if len(found) != 1:
+        raise Error(f"{path} holds {len(found)} certificates, not one")
+    return found[0]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise Error(
+            f"no file {path}", hint="the CA's folder is not complete: put back a copy of it"
+        ) from None
+    except OSError as error:
+        raise Error(f"can't read {path}: {error.strerror}") from None
+    if len(content) > _LARGEST:
+        raise Error(f"{path} is too large to be a key or a certificate")
+    return content

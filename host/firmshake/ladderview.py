@@ -1,0 +1,243 @@
+"""How a climb of the ladder is shown to people: one line a stage, failures with why and fix.
+
+Does no I/O: it makes things that a rich Console prints. The marks become plain ASCII by themselves
+where the console's encoding cannot show them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.text import Text
+
+from firmshake.event import Event
+from firmshake.suites import ALERTS, SUITES
+from firmshake.verdict import Verdict, remedy
+
+# state: mark, style; a state that this version does not know is shown like info
+MARKS = {
+    "start": ("·", "dim"),
+    "ok": ("✓", "green"),
+    "warn": ("!", "yellow"),
+    "fail": ("✗", "bold red"),
+    "info": (" ", "dim"),
+}
+_ASCII = str.maketrans({"·": ".", "✓": "+", "✗": "x", "…": "~"})
+
+INDENT = 4  # of what belongs to the line above it
+_SAID = INDENT + 5  # column of why and fix
+_EVIDENCE = INDENT + 19  # column of the evidence's values
+
+# The evidence's keys in people's words, in the order in which they are shown; a key that is not
+# here comes last, with spaces for "_".
+WORDS = {
+    "detail": "in detail",
+    "error": "runtime's words",
+    "device": "device",
+    "file": "file",
+    "ssid": "network",
+    "host": "host",
+    "addr": "address",
+    "port": "port",
+    "status": "status",
+    "code": "return code",
+    "client_id": "client id",
+    "topic": "topic",
+    "wanted": "name wanted",
+    "presented": "names shown",
+    "subject": "certificate of",
+    "issuer": "issued by",
+    "aki": "issuer's key id",
+    "trusts": "board trusts",
+    "not_before": "valid from",
+    "not_after": "valid until",
+    "now": "time on the board",
+    "clock": "time taken from",
+    "servers": "time servers",
+    "tls": "TLS version",
+    "cipher": "cipher suite",
+    "alert": "TLS alert",
+    "alert_from": "alert sent by",
+    "first_bytes": "first bytes",
+    "bytes_in": "bytes received",
+    "bytes_out": "bytes sent",
+    "errno": "error number",
+    "free": "free memory",
+    "largest": "largest block",
+    "used": "used memory",
+    "held_ms": "session held",
+    "last_ms": "last heard at",
+    "limit_ms": "time limit",
+}
+_ORDER = {key: number for number, key in enumerate(WORDS)}
+
+# What a stage's line shows, in this order: each part whose keys are all there.
+DETAIL = {
+    "identity": ("{device}", "certificate until {not_after:.10}"),
+    "wifi": ("{ssid}", "{addr}", "network {network}"),
+    "clock": ("{now}", "from {clock}"),
+    "dns": ("{addr}",),
+    "tcp": ("{addr} port {port}",),
+    "tls": ("{tls}", "{cipher}"),
+    "websocket": ("{path}",),
+    "mqtt": ("{client_id}",),
+    "subscribe": ("{topic}",),
+}
+_KEY = re.compile(r"\{(\w+)")
+_SHORT = 3  # so many fields of a stage that has none of these, or is not known
+
+# The clock's sources, as the agent names them.
+_CLOCKS = {
+    "floor": "the stamp made at provisioning",
+    "host": "this computer",
+    "ntp": "a time server",
+    "rtc": "the board's own clock",
+}
+
+# Values that read better with their unit or their name.
+SHOWN: dict[str, Callable[[str], str]] = {
+    "alert": lambda value: f"{value} {ALERTS.get(value, '')}".strip(),
+    "cipher": lambda value: SUITES.get(value, value),
+    "clock": lambda value: _CLOCKS.get(value, value),
+    "free": lambda value: f"{value} bytes",
+    "largest": lambda value: f"{value} bytes",
+    "used": lambda value: f"{value} bytes",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A text on one line: cut off at the console's width, its marks as the console can show them."""
+
+    text: Text
+    end: str = "\n"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        text = self.text.copy()
+        text.end = self.end
+        text.truncate(options.max_width, overflow="ellipsis")
+        if options.ascii_only:
+            text.plain = text.plain.translate(_ASCII)
+        yield text
+
+
+@dataclass(frozen=True)
+class Hanging:
+    """A label, and beside it a text that is wrapped into its own column, without padding."""
+
+    label: Text
+    text: Text
+    column: int
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(options.max_width - self.column, 20)
+        label = Text(" " * INDENT) + self.label
+        for line in self.text.wrap(console, width):
+            line.rstrip()
+            label.pad_right(max(self.column - label.cell_len, 1))
+            yield label + line
+            label = Text("")
+
+
+def show(event: Event) -> RenderableType:
+    """The event's line, and below it what there is to say of a failure or a warning."""
+    if event.state in ("fail", "warn"):
+        return Group(Line(stage_line(event)), failure(event))
+    return Line(stage_line(event))
+
+
+def stage_line(event: Event) -> Text:
+    """Mark, stage, milliseconds and a short detail, on one line."""
+    if event.stage == "boot":
+        return _boot_line(event)
+    mark, style = MARKS.get(event.state, MARKS["info"])
+    took = "" if event.took_ms is None else f"{event.took_ms} ms"
+    line = Text(no_wrap=True, overflow="ellipsis")
+    line.append(f"{mark} {event.stage:<9}", style)
+    line.append(f" {took:>9}")
+    detail = event.verdict if event.state == "fail" else _detail(event)
+    if detail:
+        line.append("  ")
+        line.append(detail, style if event.state in ("fail", "warn") else "")
+    return line
+
+
+def failure(event: Event) -> RenderableType:
+    """Why, fix and evidence of a failure or a warning, wrapped and indented."""
+    why, fix = remedy(event)
+    parts: list[RenderableType] = [
+        Hanging(Text("why", "bold"), Text(printable(why)), _SAID),
+        Hanging(Text("fix", "bold"), Text(printable(fix)), _SAID),
+    ]
+    if event.state == "fail":
+        parts.append(evidence(event.evidence))
+    return Group(*parts)
+
+
+def evidence(fields: dict[str, str]) -> RenderableType:
+    """Evidence as dim lines of `key value`, the keys in people's words."""
+    lines = [
+        Hanging(Text(_word(key), "dim"), Text(_value(key, value), "dim"), _EVIDENCE)
+        for key, value in sorted(fields.items(), key=lambda item: _ORDER.get(item[0], 99))
+        if key != "cut"
+    ]
+    if "cut" in fields:
+        lines.append(Hanging(Text(""), Text("(more did not fit on the line)", "dim"), _EVIDENCE))
+    return Group(*lines)
+
+
+def summary(verdict: Verdict) -> RenderableType:
+    """One line: ready and in what time, or the verdict; why, where there is no verdict."""
+    total = sum(stage.ms or 0 for stage in verdict.stages)
+    if verdict.ok:
+        return Line(Text.assemble(("✓ ready", "bold green"), f" in {_seconds(total)}"))
+    if verdict.verdict is None:
+        said = Text.assemble(("✗ no verdict: ", "bold yellow"), printable(verdict.why))
+        return Group(Line(said), Hanging(Text("fix", "bold"), Text(verdict.fix), _SAID))
+    return Line(Text.assemble(("✗ ", "bold red"), (printable(verdict.verdict), "bold red")))
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out: evidence comes from strangers."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def _boot_line(event: Event) -> Text:
+    retry = event.fields.get("retry_ms", "")
+    if retry.isdigit():
+        return Text(f"  trying again in {_seconds(int(retry))}", "dim", no_wrap=True)
+    said = ", ".join(f"{_word(key)} {_value(key, v)}" for key, v in event.fields.items())
+    return Text(f"  {said}", "dim", no_wrap=True)
+
+
+def _detail(event: Event) -> str:
+    """What matters of a stage that was passed; of a warning, its cause."""
+    if event.state == "warn":
+        return printable(event.fields.get("cause", ""))
+    if event.verdict == "ready":
+        return f"{_seconds(event.ms)} since the start"
+    shown = {key: _value(key, value) for key, value in event.evidence.items()}
+    parts = DETAIL.get(event.stage, ())
+    values = [part.format_map(shown) for part in parts if set(_KEY.findall(part)) <= set(shown)]
+    if not values:
+        values = [f"{_word(key)} {value}" for key, value in list(shown.items())[:_SHORT]]
+    return ", ".join(values)
+
+
+def _word(key: str) -> str:
+    return WORDS.get(key, key.replace("_", " "))
+
+
+def _value(key: str, value: str) -> str:
+    if key.endswith("_ms") and value.isdigit():
+        return f"{value} ms"
+    return printable(SHOWN[key](value) if key in SHOWN else value)
+
+
+def _seconds(ms: int) -> str:
+    return f"{ms} ms" if ms < 1000 else f"{ms / 1000:.1f} s"

@@ -1,0 +1,162 @@
+"""A new project folder: settings, private CA, broker certificate and configuration, registry."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from firmshake import authority, brokerconfig, fleetfile, fleettemplate, keyfile, newfile, project
+from firmshake.authority import Authority, Root
+from firmshake.errors import Error
+from firmshake.identity import Identity
+from firmshake.profiles import Profiles
+from firmshake.project import (
+    BROKER_FOLDER,
+    CA_FOLDER,
+    FLEET_FILE,
+    REGISTRY_FILE,
+    Broker,
+    Project,
+    Wifi,
+)
+from firmshake.registry import Registry
+from firmshake.staging import staged
+
+# what the folder's owner may commit and what never
+GITIGNORE = """\
+# Keys, and images of boards, which hold their keys
+*.key
+*.bin
+*.uf2
+# It may hold a Wi-Fi password; take this line out if yours does not
+fleet.toml
+registry.sqlite*
+"""
+
+# anyone may read these, as far as the folder that they are in lets them
+_PUBLIC = 0o644
+
+
+def new_project(
+    folder: Path,
+    *,
+    broker: Broker,
+    passphrase: bytes,
+    now: datetime,
+    name: str | None = None,
+    wifi: Wifi | None = None,
+    ntp: Sequence[str] = fleetfile.DEFAULT_NTP,
+    keepalive_s: int = fleetfile.DEFAULT_KEEPALIVE_S,
+    prefix: str | None = None,
+    broker_names: Sequence[str] = (),
+    using: Profiles | None = None,
+) -> Project:
+    """Make a project in `folder`, which is new or has no project in it, and return it.
+
+    The CA's keys are encrypted with `passphrase`. `name` is the folder's name unless given,
+    `prefix` is made from it; `broker_names` are further names for the broker's certificate.
+
+    Raises Error, with nothing changed, where a value is wrong, a project is there already, or the
+    disk won't have it.
+    """
+    check_free(folder)
+    title = name if name is not None else folder.resolve().name
+    settings = fleettemplate.render(
+        name=title,
+        prefix=prefix if prefix is not None else prefix_of(title),
+        host=broker.host,
+        port=broker.port,
+        server_name=broker.server_name,
+        ssid=wifi.ssid if wifi else None,
+        password=wifi.password if wifi else None,
+        ntp=ntp,
+        keepalive_s=keepalive_s,
+    )
+    names = list(dict.fromkeys((broker.server_name, broker.host, *broker_names)))
+    with staged(folder) as stage:
+        _write(stage / FLEET_FILE, settings, newfile.PRIVATE)
+        _check_settings(stage)  # as it will be read, and before a name goes into a certificate
+        root, issuing = authority.create(title, now=now, using=using)
+        _write_ca(stage / CA_FOLDER, root, issuing, passphrase)
+        identity = issuing.issue_broker(names, now=now, using=using)
+        _write_broker(stage / BROKER_FOLDER, identity, broker)
+        _write(stage / ".gitignore", GITIGNORE, _PUBLIC)
+        Registry.create(stage / REGISTRY_FILE, clock=lambda: now)
+    return project.load(folder)
+
+
+def check_free(folder: Path) -> None:
+    """Raise Error where `folder` is no place for a new project."""
+    if os.path.lexists(folder) and not os.path.isdir(folder):  # answer, where Path's raise
+        raise Error(f"{folder} is not a folder", hint="name a new or an empty folder")
+    for entry in (FLEET_FILE, CA_FOLDER, BROKER_FOLDER, REGISTRY_FILE, ".gitignore"):
+        if os.path.lexists(folder / entry):
+            raise Error(
+                f"{folder} already holds {entry}, and nothing was changed",
+                hint="name a new or an empty folder; a CA that is replaced locks out its boards",
+            )
+
+
+def prefix_of(name: str) -> str:
+    """Return the device-id prefix for the fleet `name`: its letters and digits, in lower case."""
+    kept = "".join(c if c.isascii() and c.isalnum() else " " for c in name.lower())
+    return "-".join(kept.split())[:24].rstrip("-") or "board"
+
+
+def write_broker_certificate(folder: Path, identity: Identity) -> None:
+    """Write the broker's key, and its certificate with the chain, in place of any that is there.
+
+    A running mosquitto takes them up on SIGHUP. Raises OSError.
+    """
+    # in clear: mosquitto has to start without anybody there to type
+    newfile.replace(folder / "broker.key", identity.key_pem())
+    newfile.replace(folder / "broker.crt", identity.chain_pem(), _PUBLIC)
+
+
+def _check_settings(stage: Path) -> None:
+    try:
+        project.load(stage)
+    except Error as error:
+        # the file that it names is gone in a moment
+        raise Error(error.message.removeprefix(f"{stage / FLEET_FILE}: "), error.hint) from None
+
+
+def _write_ca(folder: Path, root: Root, issuing: Authority, passphrase: bytes) -> None:
+    folder.mkdir(mode=0o700)
+    keyfile.save(folder / "root.key", root.key, passphrase)
+    keyfile.save(folder / "intermediate.key", issuing.key, passphrase)
+    _write_certificate(folder / "root.crt", root.certificate)
+    _write_certificate(folder / "intermediate.crt", issuing.certificate)
+
+
+def _write_broker(folder: Path, identity: Identity, broker: Broker) -> None:
+    folder.mkdir(mode=0o700)
+    write_broker_certificate(folder, identity)
+    # the root alone: devices send their intermediate, so it can be renewed without the broker
+    newfile.create(folder / "ca.crt", identity.anchors_pem(), _PUBLIC)
+    conf = brokerconfig.mosquitto_conf(broker.host, broker.port, _user())
+    _write(folder / "mosquitto.conf", conf, _PUBLIC)
+    # mosquitto complains of one that the world can read, and says that it will refuse it one day
+    _write(folder / "acl", brokerconfig.ACL, newfile.PRIVATE)
+
+
+def _user() -> str:
+    """The user by its number: the environment's USER may be another's (su, sudo, cron)."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        raise Error(f"the user number {os.getuid()} has no name on this computer") from None
+
+
+def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
+    newfile.create(path, certificate.public_bytes(Encoding.PEM), _PUBLIC)
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    newfile.create(path, text.encode("utf-8"), mode)

@@ -1,0 +1,125 @@
+"""The certificate profiles: validity, key type and usages, read from certs/profiles.toml."""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from firmshake.errors import Error
+
+KEY_TYPES = ("ec-p256",)
+
+# RFC 5280 section 4.2.1.3, and the name that `cryptography` has for each
+KEY_USAGES = {
+    "digitalSignature": "digital_signature",
+    "nonRepudiation": "content_commitment",
+    "keyEncipherment": "key_encipherment",
+    "dataEncipherment": "data_encipherment",
+    "keyAgreement": "key_agreement",
+    "keyCertSign": "key_cert_sign",
+    "cRLSign": "crl_sign",
+}
+
+# RFC 5280 section 4.2.1.12
+EXTENDED_KEY_USAGES = {
+    "serverAuth": "1.3.6.1.5.5.7.3.1",
+    "clientAuth": "1.3.6.1.5.5.7.3.2",
+}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a kind of certificate is allowed to be.
+
+    `path_length` is None for an end entity; a CA has one (RFC 5280 section 4.2.1.9).
+    """
+
+    name: str
+    validity: timedelta
+    backdate: timedelta
+    key: str
+    key_usage: tuple[str, ...]
+    extended_key_usage: tuple[str, ...]
+    path_length: int | None
+
+    @property
+    def is_ca(self) -> bool:
+        return self.path_length is not None
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """One profile for each kind of certificate."""
+
+    root: Profile
+    intermediate: Profile
+    broker: Profile
+    device: Profile
+
+
+@functools.cache
+def load() -> Profiles:
+    """Return the profiles that come with firmshake."""
+    return parse(_text())
+
+
+def _text() -> str:
+    try:
+        return (importlib.resources.files("firmshake.certs") / "profiles.toml").read_text("utf-8")
+    except ModuleNotFoundError:
+        # run from the source tree, where the folder is not a part of the package
+        return (Path(__file__).parents[2] / "certs" / "profiles.toml").read_text("utf-8")
+
+
+def parse(text: str) -> Profiles:
+    """Return the profiles in TOML `text`; raise Error where a value is missing or wrong."""
+    try:
+        tables = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Error(f"certificate profiles: {error}") from None
+    return Profiles(
+        root=_profile(tables, "root", ca=True),
+        intermediate=_profile(tables, "intermediate", ca=True),
+        broker=_profile(tables, "broker", ca=False),
+        device=_profile(tables, "device", ca=False),
+    )
+
+
+def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
+    table = tables.get(name)
+    if not isinstance(table, dict):
+        raise Error(f"certificate profiles: no table [{name}]")
+    if ca != ("path_length" in table):
+        raise Error(f"certificate profiles: path_length in [{name}] is for CAs, and CAs only")
+    return Profile(
+        name=name,
+        validity=timedelta(days=_whole(table, name, "validity_days", low=1)),
+        backdate=timedelta(seconds=_whole(table, name, "backdate_s", low=0)),
+        key=_names(table, name, "key", KEY_TYPES)[0],
+        key_usage=_names(table, name, "key_usage", KEY_USAGES),
+        extended_key_usage=_names(table, name, "extended_key_usage", EXTENDED_KEY_USAGES),
+        path_length=_whole(table, name, "path_length", low=0) if ca else None,
+    )
+
+
+def _whole(table: Mapping[str, object], name: str, key: str, low: int) -> int:
+    value = table.get(key)
+    # 100 years: beyond it a date no longer fits where some verifiers keep it
+    if type(value) is not int or not low <= value <= 36525 * 86400:
+        raise Error(f"certificate profiles: {key} in [{name}] must be a whole number from {low}")
+    return value
+
+
+def _names(
+    table: Mapping[str, object], name: str, key: str, known: Mapping[str, object] | tuple[str, ...]
+) -> tuple[str, ...]:
+    value = table.get(key)
+    names = tuple(value) if isinstance(value, list) else (value,)
+    if not all(isinstance(item, str) and item in known for item in names):
+        raise Error(f"certificate profiles: {key} in [{name}] may name {', '.join(known)}")
+    return names

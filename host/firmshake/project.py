@@ -1,0 +1,134 @@
+"""The project folder: where its files are, and fleet.toml as a value that has been checked."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+
+from firmshake import fleetfile, keyfile
+from firmshake.authority import Authority
+from firmshake.errors import Error
+
+FLEET_FILE = "fleet.toml"
+REGISTRY_FILE = "registry.sqlite"
+CA_FOLDER = "ca"
+BROKER_FOLDER = "broker"
+
+# a fleet.toml of many boards is far below it; a file that large is something else
+_LARGEST = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where boards connect: `server_name` is the name that its certificate has to have."""
+
+    host: str
+    port: int
+    server_name: str
+
+
+@dataclass(frozen=True)
+class Wifi:
+    """The network that boards join; `password` is None where it is open."""
+
+    ssid: str
+    password: str | None = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder and what its fleet.toml says. `wifi` is None for boards that need none."""
+
+    root: Path
+    name: str
+    broker: Broker
+    wifi: Wifi | None
+    ntp: tuple[str, ...]
+    keepalive_s: int
+    prefix: str
+
+    @property
+    def registry_path(self) -> Path:
+        return self.root / REGISTRY_FILE
+
+    @property
+    def broker_folder(self) -> Path:
+        return self.root / BROKER_FOLDER
+
+    @property
+    def ca_folder(self) -> Path:
+        return self.root / CA_FOLDER
+
+
+def load(folder: Path) -> Project:
+    """Return the project in `folder`; raise Error where its fleet.toml is missing or wrong."""
+    path = folder / FLEET_FILE
+    try:
+        values = fleetfile.check(tomllib.loads(_read(path)))
+    except RecursionError:
+        raise Error(f"{path}: nested too deeply") from None
+    except ValueError as error:  # not TOML; tomllib says at which line and column
+        raise Error(f"{path}: {error}", hint="mend the line; https://toml.io shows how") from None
+    except Error as error:
+        raise Error(f"{path}: {error.message}", error.hint) from None
+    return _project(folder, values)
+
+
+def _project(folder: Path, values: fleetfile.Values) -> Project:
+    wifi = None
+    if values.wifi_ssid is not None:
+        wifi = Wifi(values.wifi_ssid, values.wifi_password)
+    server_name = values.server_name or values.host
+    return Project(
+        root=folder,
+        name=values.name,
+        broker=Broker(values.host, values.port, server_name),
+        wifi=wifi,
+        ntp=values.ntp,
+        keepalive_s=values.keepalive_s,
+        prefix=values.prefix,
+    )
+
+
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+    except FileNotFoundError:
+        raise Error(
+            f"no project in {path.parent}: it has no {path.name}",
+            hint="make one with: firmshake init FOLDER --broker HOST",
+        ) from None
+    except OSError as error:
+        raise Error(f"can't read {path}: {error.strerror}") from None
+    if len(content) > _LARGEST:
+        raise Error(f"{path} is too large to be a project's settings")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise Error(f"{path} is not UTF-8 (at line {line})", hint="save it as UTF-8") from None
+
+
+def root_certificate(project: Project) -> x509.Certificate:
+    """Return the root certificate of the project's CA; raise Error where it can't be read."""
+    return keyfile.load_certificate(project.ca_folder / "root.crt")
+
+
+def open_authority(project: Project, passphrase: bytes) -> Authority:
+    """Return the CA that issues the project's identities. The root's key is not touched.
+
+    Raises Error where a file is missing or damaged, the files don't belong together, or the
+    passphrase is wrong.
+    """
+    folder = project.ca_folder
+    certificate = keyfile.load_certificate(folder / "intermediate.crt")
+    root = root_certificate(project)
+    key = keyfile.load(folder / "intermediate.key", passphrase)
+    try:
+        return Authority(key, certificate, root)
+    except Error as error:
+        raise Error(f"the CA in {folder}: {error.message}", error.hint) from None

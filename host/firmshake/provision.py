@@ -1,0 +1,150 @@
+"""One board, from plugged in to proved: probe, issue, build, write, reset, follow until ready."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from firmshake import boardfiles, bundle, deviceid, flash, image, partitions, proof, serialport
+from firmshake.authority import Authority
+from firmshake.errors import Error
+from firmshake.event import Event, Output
+from firmshake.firmware import Firmware
+from firmshake.image import Run
+from firmshake.project import Project
+from firmshake.registry import Registry
+from firmshake.verdict import Verdict
+
+# Association, DHCP and a DNS server that does not answer take most of a minute on a real board,
+# and a fault that may pass is given three climbs
+PROOF_S = 120.0
+
+
+class Watcher(Protocol):
+    """Is told how far the work is."""
+
+    def step(self, text: str) -> None:
+        """One more piece of work is done."""
+
+    def writing(self, done: int, total: int) -> None:
+        """So many bytes of flash are written."""
+
+    def please(self, text: str) -> None:
+        """The person has to do something."""
+
+    def event(self, event: Event) -> None:
+        """The board reports."""
+
+    def output(self, output: Output) -> None:
+        """The board says something else."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one board; `verdict.ok` is the proof."""
+
+    device_id: str
+    mac: str
+    chip: str
+    serial_number: str
+    verdict: Verdict
+
+
+def provision(
+    project: Project,
+    authority: Authority,
+    registry: Registry,
+    port: str,
+    watcher: Watcher,
+    *,
+    firmware: Firmware | None = None,
+    device_id: str | None = None,
+    baud: int = flash.BAUDS[0],
+    proof_s: float = PROOF_S,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Outcome:
+    """Give the board on `port` an identity of its own, write it, and follow it until it is proved.
+
+    `firmware` is written where the board has no MicroPython, and left alone where it has. The
+    board's filesystem is replaced. Raises Error where the work could not be done; a board that was
+    written but does not connect is an Outcome whose verdict says why.
+    """
+    if port.startswith("socket://"):
+        watcher.please("hold the board's BOOT button, press RESET, and let go of both")
+    board = flash.probe(port, baud)
+    watcher.step(f"found {board.description}, {board.mac}, {board.flash_size >> 20} MB of flash")
+    write_firmware, region = _plan(board, firmware)
+    device_id = device_id or deviceid.default_id(project.prefix, board.mac)
+    made = now()
+    identity = authority.issue(device_id, now=made)
+    registry.record_issued(
+        device_id,
+        identity.certificate,
+        unique_id=board.mac,
+        chip=board.chip,
+        firmware=write_firmware.micropython if write_firmware else None,
+    )
+    watcher.step(f"issued a key and a certificate for {device_id}")
+    files = bundle.agent_files() | boardfiles.of(project, identity, device_id, made)
+    built = image.build(files, region.block_count)
+    runs = [*_firmware_runs(write_firmware), *built.at(region.offset)]
+    watcher.step(
+        f"built its filesystem: {len(files)} files, {_kib(built.size)} of {_kib(region.size)}"
+        " have to travel"
+    )
+    try:
+        _write(board, runs, watcher)
+        registry.set_state(device_id, "written")
+        verdict = _prove(port, proof_s, watcher)
+    except BaseException:
+        # its certificate is known, and so is that no board was proved with it
+        registry.set_state(device_id, "failed")
+        raise
+    registry.set_state(device_id, "proved" if verdict.ok else "failed", verdict.verdict)
+    serial = f"{identity.certificate.serial_number:x}"
+    return Outcome(device_id, board.mac, board.chip, serial, verdict)
+
+
+def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware | None, partitions.Region]:
+    """The firmware to write, if any, and where the filesystem lies. Raises Error before a write."""
+    if firmware is not None and firmware.chip != board.chip:
+        raise Error(
+            f"the firmware is for {firmware.chip}, the board on {board.port} is {board.chip}",
+            hint=f"get the firmware for {board.chip}; nothing was written",
+        )
+    if board.table is not None and board.app is not None and board.app.is_micropython:
+        return None, partitions.filesystem_region(board.table, board.flash_size)
+    if firmware is None:
+        what = "runs something else" if board.app is not None else "has no firmware"
+        raise Error(
+            f"the board on {board.port} {what}, not MicroPython",
+            hint=f"get MicroPython 1.23 or later for {board.chip} and add --firmware FILE",
+        )
+    return firmware, partitions.filesystem_region(firmware.table, board.flash_size)
+
+
+def _firmware_runs(firmware: Firmware | None) -> list[Run]:
+    return [Run(firmware.offset, firmware.data)] if firmware else []
+
+
+def _write(board: flash.Board, runs: list[Run], watcher: Watcher) -> None:
+    used = flash.write(board.port, runs, watcher.writing, baud=board.baud, chip=board.chip)
+    total = sum(len(run.data) for run in runs)
+    watcher.step(f"wrote {_kib(total)} in {len(runs)} pieces at {used} baud, each read back by MD5")
+
+
+def _prove(port: str, proof_s: float, watcher: Watcher) -> Verdict:
+    # the port is open before the reset, so that the board's first line is not lost
+    with serialport.open_port(port) as opened:
+        try:
+            serialport.reset(opened)
+            watcher.step("reset it; following its serial line")
+        except serialport.NoLines as error:
+            watcher.please(error.hint)
+        return proof.follow(opened, proof_s, watcher.event, watcher.output)
+
+
+def _kib(size: int) -> str:
+    return f"{size / 1024:.0f} KiB"

@@ -1,0 +1,154 @@
+"""The registry: which devices there are, which certificates they were given, how far each has come.
+
+One SQLite file. It holds serial numbers, fingerprints, dates and states; never a private key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import IntegrityError
+
+from firmshake import certificate as certificates
+from firmshake.errors import Error
+from firmshake.registryfile import READ, RegistryFile
+from firmshake.registryrecord import (
+    CertificateRecord,
+    Change,
+    DeviceRecord,
+    device_of,
+    devices_query,
+)
+from firmshake.registryschema import CERTIFICATES, DEVICES, HISTORY, STATES
+
+__all__ = ["STATES", "CertificateRecord", "Change", "DeviceRecord", "Registry"]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Registry:
+    """A registry, nothing of which is held open between two calls; threads may share one.
+
+    Every method raises Error where the file can't be read or written.
+
+    Each change is one transaction: after a kill at any moment it is there whole or not at all.
+    """
+
+    def __init__(self, file: RegistryFile, clock: Callable[[], datetime]) -> None:
+        self._file, self._clock = file, clock
+
+    @classmethod
+    def create(cls, path: Path, clock: Callable[[], datetime] = _now) -> Self:
+        """Make a new, empty registry at `path` and return it open; raise Error where one is."""
+        return cls(RegistryFile.create(path), clock)
+
+    @classmethod
+    def open(cls, path: Path, clock: Callable[[], datetime] = _now) -> Self:
+        """Return the registry at `path`; raise Error where there is none, or a newer one."""
+        return cls(RegistryFile.open(path), clock)
+
+    def record_issued(
+        self,
+        device_id: str,
+        certificate: x509.Certificate,
+        *,
+        unique_id: str | None = None,
+        chip: str | None = None,
+        firmware: str | None = None,
+    ) -> None:
+        """Record that `certificate` was issued to `device_id`, which is then in state "issued".
+
+        Raises Error where its serial number or fingerprint is known already.
+        """
+        now, serial = self._clock(), certificates.serial(certificate)
+        known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
+        row = {
+            "serial_number": serial,
+            "fingerprint_sha256": certificates.fingerprint(certificate),
+            "device_id": device_id,
+            "not_before": certificate.not_valid_before_utc,
+            "not_after": certificate.not_valid_after_utc,
+            "issued_at": now,
+        }
+        with self._file.transaction() as connection:
+            _put_device(connection, device_id, "issued", None, now, known)
+            try:
+                connection.execute(CERTIFICATES.insert().values(row))
+            except IntegrityError:
+                raise Error(f"the certificate {serial} is in the registry already") from None
+            _put_history(connection, device_id, "issued", None, now, serial)
+
+    def set_state(
+        self,
+        device_id: str,
+        state: str,
+        verdict: str | None = None,
+        *,
+        unique_id: str | None = None,
+        chip: str | None = None,
+        firmware: str | None = None,
+    ) -> None:
+        """Record that `device_id`, known or new, is in `state` (one of STATES).
+
+        The verdict replaces the last one, by None too; of the rest only what is given is changed.
+        """
+        assert state in STATES, state
+        now = self._clock()
+        known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
+        with self._file.transaction() as connection:
+            _put_device(connection, device_id, state, verdict, now, known)
+            _put_history(connection, device_id, state, verdict, now, None)
+
+    def device(self, device_id: str) -> DeviceRecord | None:
+        """Return what is known of `device_id`, or None."""
+        query = devices_query().where(DEVICES.c.device_id == device_id)
+        with self._file.transaction(READ) as connection:
+            row = connection.execute(query).mappings().first()
+        return None if row is None else device_of(row)
+
+    def devices(self) -> list[DeviceRecord]:
+        """Return all devices, by id."""
+        with self._file.transaction(READ) as connection:
+            return [device_of(row) for row in connection.execute(devices_query()).mappings()]
+
+    def history(self, device_id: str) -> list[Change]:
+        """Return the changes of `device_id`, the oldest first."""
+        query = select(HISTORY).where(HISTORY.c.device_id == device_id).order_by(HISTORY.c.id)
+        with self._file.transaction(READ) as connection:
+            rows = connection.execute(query).mappings().all()
+        return [Change(**{key: row[key] for key in row if key != "id"}) for row in rows]
+
+
+def _put_device(
+    connection: Connection,
+    device_id: str,
+    state: str,
+    verdict: str | None,
+    now: datetime,
+    known: Mapping[str, str | None],
+) -> None:
+    changed: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    changed |= {"state": state, "verdict": verdict, "changed_at": now}
+    row = {"device_id": device_id, "created_at": now} | changed
+    put = insert(DEVICES).values(row)
+    connection.execute(put.on_conflict_do_update(index_elements=["device_id"], set_=changed))
+
+
+def _put_history(
+    connection: Connection,
+    device_id: str,
+    state: str,
+    verdict: str | None,
+    now: datetime,
+    serial: str | None,
+) -> None:
+    row = {"at": now, "device_id": device_id, "state": state, "verdict": verdict}
+    connection.execute(HISTORY.insert().values(row | {"serial_number": serial}))

@@ -1,0 +1,118 @@
+"""A board's serial port: anything that pyserial opens, by the name of a device or by URL."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import serial
+
+from firmshake import portfaults
+from firmshake.errors import Error
+
+# The board's console; MicroPython's default on every chip of the family
+CONSOLE_BAUD = 115200
+
+# A read returns what is there after so long, so that a loop around it can look at the world
+READ_SECONDS = 0.1
+
+# How long EN is held low. Auto-reset circuits carry 1 to 10 µF against 10 kΩ: 100 ms at the most
+HOLD_RESET_SECONDS = 0.1
+
+# Schemes whose far end has no modem lines that we could move
+_LINELESS = ("socket://",)
+
+
+class NoLines(Error):
+    """The port has no DTR and RTS: a person must press the board's RESET button."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(
+            f"{port} has no lines to reset the board with",
+            hint="press the board's RESET button, or plug it in again",
+        )
+
+
+def open_port(url: str, baud: int = CONSOLE_BAUD) -> serial.SerialBase:
+    """Open a port for this process alone, where the system can do that; reads end after 0.1 s.
+
+    A board behind an auto-reset circuit runs on while its port is opened. Raises Error where there
+    is no such port, it is busy, or may not be opened.
+    """
+    try:
+        port = serial.serial_for_url(
+            url, baudrate=baud, timeout=READ_SECONDS, exclusive=True, do_not_open=True
+        )
+        if sys.platform == "win32":
+            # Elsewhere both lines rise together, which no auto-reset circuit takes as a reset;
+            # Windows drivers raise them one after the other
+            port.rts = port.dtr = False
+        port.open()
+    except (OSError, ValueError) as error:
+        raise with_holder(portfaults.cannot_open(url, str(error)), url) from None
+    return port
+
+
+def reset(port: serial.SerialBase) -> None:
+    """Restart the board into its application: EN low through RTS, with IO0 left high.
+
+    Raises NoLines where the port has no such lines, and Error where the board went away.
+    """
+    name = str(port.port)
+    if name.startswith(_LINELESS):
+        raise NoLines(name)
+    try:
+        port.dtr = False
+        _set_rts(port, True)
+        time.sleep(HOLD_RESET_SECONDS)
+        _set_rts(port, False)
+    except serial.SerialException as error:
+        raise gone(name) from error
+    except (OSError, NotImplementedError):
+        # ENOTTY or EINVAL: a pseudo-terminal, or an adapter without these lines
+        raise NoLines(name) from None
+
+
+def gone(port: str) -> Error:
+    """The error for a port that was taken away while it was open."""
+    return Error(portfaults.GONE.message.format(port=port), hint=portfaults.REPLUG)
+
+
+def holder(url: str) -> str:
+    """The program that has a port open, as "name (pid 12)"; empty where the system won't tell."""
+    with contextlib.suppress(OSError):
+        device = os.stat(url).st_rdev
+        for pid in _others():
+            if device and device in _devices_open_in(pid):
+                name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
+                return f"{name} (pid {pid})"
+    return ""
+
+
+def with_holder(error: Error, url: str) -> Error:
+    """The same error; where it says that the port is busy, it says by whom, if that can be told."""
+    who = holder(url) if "busy" in error.message else ""
+    return Error(f"{error.message}: {who} has it open", error.hint) if who else error
+
+
+def _others() -> Iterator[int]:
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal() and int(entry) != os.getpid():
+            yield int(entry)
+
+
+def _devices_open_in(pid: int) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.stat(entry.path).st_rdev
+
+
+def _set_rts(port: serial.SerialBase, state: bool) -> None:
+    port.rts = state
+    # Windows' usbser.sys passes RTS on only together with DTR
+    port.dtr = port.dtr

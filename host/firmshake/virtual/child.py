@@ -1,0 +1,248 @@
+"""The real MicroPython as the board's processor: one child process on a pseudo-terminal.
+
+The child inherits three descriptors and knows no path of this computer's: the flash, the file that
+holds its clock, and a pipe with its settings. It leads a session whose terminal is the pty, so that
+it dies by hang-up with this process, in whatever way that ends. Its environment is empty but for
+what it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import termios
+import threading
+import tty
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from firmshake.virtual.clock import Clock
+from firmshake.virtual.nor import Flash
+
+_T = TypeVar("_T")
+
+BOARD = Path(__file__).parent / "board"
+_CTRL_C = b"\x03"
+# What reaches the program in one go; the rest waits on the serial line
+_READ = 1024
+
+# How the program in board/ ends when the board is to start again
+SOFT_RESET = 64
+SOFT_RESET_RAW = 65
+HARD_RESET = 66
+# MicroPython leaves by this status on a second Ctrl-C that comes before the first is noticed
+_TWO_CTRL_C = 1
+
+
+class Mode(Enum):
+    """What the program does first."""
+
+    SCRIPTS = "scripts"
+    RAW = "raw"
+    INTERRUPTED = "interrupted"
+
+
+class End(Enum):
+    """Why it ended."""
+
+    SOFT_RESET = "soft reset"
+    HARD_RESET = "machine.reset()"
+    CRASH = "crash"
+
+
+@dataclass(frozen=True)
+class Program:
+    """How to start MicroPython: command, heap as `-X heapsize` takes it, what the board is told."""
+
+    command: Sequence[str]
+    heap: str
+    settings: dict[str, Any] = field(repr=False)
+
+
+class Terminal:
+    """The pty between the UART and the program; it outlives the program at a soft reset."""
+
+    def __init__(self) -> None:
+        self.master, self.slave = os.openpty()
+        os.set_blocking(self.master, False)
+        self.is_open = True
+
+    def close(self) -> None:
+        """Hang up."""
+        if self.is_open:
+            self.is_open = False
+            with contextlib.suppress(RuntimeError):
+                asyncio.get_running_loop().remove_reader(self.master)
+            os.close(self.master)
+            os.close(self.slave)
+
+    def write(self, data: bytes) -> None:
+        """Pass on what was received. What finds no room is lost, as in a UART that nobody reads,
+        but for Ctrl-C."""
+        while data:
+            try:
+                data = data[os.write(self.master, data) :]
+            except BlockingIOError:
+                if _CTRL_C in data:
+                    self._interrupt()
+                return
+            except OSError:
+                return
+
+    def _interrupt(self) -> None:
+        if termios.tcgetattr(self.slave)[3] & termios.ISIG:
+            group = os.tcgetpgrp(self.slave)
+            if group > 1:
+                os.killpg(group, signal.SIGINT)
+
+    async def read(self) -> bytes:
+        """What the program prints, as soon as there is some."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                return os.read(self.master, _READ)
+            except BlockingIOError:
+                pass
+            ready: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(self.master, _settle, ready, None)
+            try:
+                await ready
+            finally:
+                # once closed, the number may be another terminal's
+                if self.is_open:
+                    loop.remove_reader(self.master)
+
+    def rest(self) -> bytes:
+        """What is printed and not yet read, without waiting."""
+        data = b""
+        with contextlib.suppress(OSError):
+            while piece := os.read(self.master, _READ):
+                data += piece
+        return data
+
+
+def _settle(ready: asyncio.Future[_T], value: _T) -> None:
+    if not ready.done():
+        ready.set_result(value)
+
+
+def _set_up(slave: int) -> None:
+    tty.setraw(slave, termios.TCSANOW)
+    mode = termios.tcgetattr(slave)
+    # lines end as on a board; Ctrl-C interrupts, but keeps what was typed before and after it
+    mode[1] |= termios.OPOST | termios.ONLCR
+    mode[3] = (mode[3] | termios.NOFLSH) & ~(termios.ISIG | termios.ECHO | termios.ICANON)
+    for other in (termios.VQUIT, termios.VSUSP):
+        mode[6][other] = b"\0"
+    mode[6][termios.VINTR] = _CTRL_C
+    termios.tcsetattr(slave, termios.TCSANOW, mode)
+
+
+class Child:
+    """One run of the program, from start to end."""
+
+    def __init__(
+        self, program: Program, terminal: Terminal, flash: Flash, clock: Clock, mode: Mode
+    ) -> None:
+        # the start is not to be interrupted, before the program says that it may be
+        _set_up(terminal.slave)
+        settings = {
+            **program.settings,
+            **clock.settings(),
+            "mode": mode.value,
+            "flash": flash.descriptor,
+            "terminal": os.ttyname(terminal.slave),
+            "isig": termios.ISIG,
+        }
+        told, tell = os.pipe()
+        inherited = [told, flash.descriptor, *clock.descriptors()]
+        command = [*program.command, "-X", f"heapsize={program.heap}"]
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(BOARD / "start.py"), str(told)],
+                stdin=terminal.slave,
+                stdout=terminal.slave,
+                stderr=terminal.slave,
+                pass_fds=inherited,
+                env={"TZ": "UTC0", **clock.environment()},
+                cwd="/",
+                start_new_session=True,
+            )
+        finally:
+            os.close(told)
+            with contextlib.suppress(BrokenPipeError), os.fdopen(tell, "w") as file:
+                json.dump(settings, file)
+
+    async def ended(self) -> Mode | End:
+        """Wait for the end: how the program goes on, or why it does not."""
+        loop = asyncio.get_running_loop()
+        status: asyncio.Future[int] = loop.create_future()
+
+        def wait() -> None:
+            number = self._process.wait()
+            with contextlib.suppress(RuntimeError):  # the loop has ended before
+                loop.call_soon_threadsafe(_settle, status, number)
+
+        # not a thread of a pool: Python waits for those when it exits
+        threading.Thread(target=wait, name="wait for MicroPython", daemon=True).start()
+        return _ENDS.get(await status, End.CRASH)
+
+    def kill(self) -> None:
+        """End it now, and leave no zombie."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        self._process.wait()
+
+
+_ENDS: dict[int, Mode | End] = {
+    SOFT_RESET: Mode.SCRIPTS,
+    SOFT_RESET_RAW: Mode.RAW,
+    HARD_RESET: End.HARD_RESET,
+    _TWO_CTRL_C: Mode.INTERRUPTED,
+    -signal.SIGINT: Mode.INTERRUPTED,
+}
+
+
+class Computer:
+    """MicroPython on its terminal, from the board's start through its soft resets."""
+
+    def __init__(self, program: Program, flash: Flash, clock: Clock) -> None:
+        self.terminal = Terminal()
+        self._program = program
+        self._flash = flash
+        self._clock = clock
+        self._child: Child | None = None
+
+    async def run(self, send: Callable[[bytes], Awaitable[None]]) -> End:
+        """Run, with all output to `send`, until the board starts anew: why it does."""
+        mode: Mode | End = Mode.SCRIPTS
+        while isinstance(mode, Mode):
+            child = self._child = Child(
+                self._program, self.terminal, self._flash, self._clock, mode
+            )
+            reading = asyncio.ensure_future(self._forward(send))
+            try:
+                mode = await child.ended()
+            finally:
+                reading.cancel()
+            await asyncio.wait([reading])
+            await send(self.terminal.rest())
+        return mode
+
+    async def _forward(self, send: Callable[[bytes], Awaitable[None]]) -> None:
+        while True:
+            await send(await self.terminal.read())
+
+    def stop(self) -> None:
+        """End the program, wherever it is, and hang up. Again is allowed."""
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+        self.terminal.close()

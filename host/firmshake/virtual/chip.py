@@ -1,0 +1,191 @@
+"""The chip: reset, boot mode, bootloader, MicroPython, and the UART that they share.
+
+One asyncio task is what the processor does, from one reset to the next; everything here runs on
+one event loop. Whatever ends a run (reset, power) ends it at any point, with the flash as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from firmshake.virtual import rom
+from firmshake.virtual.child import Computer, End, Program
+from firmshake.virtual.clock import Clock
+from firmshake.virtual.download import Leave, Loader, Send, SetBaud
+from firmshake.virtual.nor import Flash
+from firmshake.virtual.pace import Pace, heard
+from firmshake.virtual.registers import Registers
+from firmshake.virtual.rom import Cause
+
+# As the ROM's watchdog does with a chip that cannot boot
+_WATCHDOG_S = 0.5
+# What a program may print ahead of the line, as much as the UART's own buffer
+_AHEAD = 128
+_MACHINE_CAUSES = {Cause.POWER_ON: 1, Cause.SOFTWARE: 5, Cause.WATCHDOG: 3}
+
+Listener = Callable[[bytes, int], None]
+
+
+class Uart:
+    """The sending side of the UART: a queue, emptied at the line's speed into `listener`."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.baud = rom.BAUD
+        self.listener: Listener | None = None
+        self._pace = pace
+        self._queue = bytearray()
+        self._sending = 0
+        self._changed = asyncio.Condition()
+
+    def clear(self) -> None:
+        """Forget what has not left the chip."""
+        self._queue.clear()
+
+    async def send(self, data: bytes) -> None:
+        """Queue bytes, and wait while there is more than the chip can hold."""
+        self._queue += data
+        await self._notify()
+        await self._until(lambda: len(self._queue) <= _AHEAD)
+
+    async def sent(self) -> None:
+        """Return when the last byte has arrived at the other end."""
+        await self._until(lambda: not self._queue and not self._sending)
+
+    async def run(self) -> None:
+        """Send, for ever."""
+        while True:
+            await self._until(lambda: bool(self._queue))
+            piece = bytes(self._queue[: self._pace.piece(self.baud)])
+            del self._queue[: len(piece)]
+            self._sending, baud = len(piece), self.baud
+            await self._pace.travel(len(piece), baud)
+            if self.listener is not None:
+                self.listener(piece, baud)
+            self._sending = 0
+            await self._notify()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(condition)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+class Chip:
+    """An ESP32 with its flash and its clock."""
+
+    def __init__(
+        self,
+        flash: Flash,
+        mac: bytes,
+        clock: Clock,
+        program: Callable[[dict[str, Any]], Program],
+        pace: Pace,
+    ) -> None:
+        self.uart = Uart(pace)
+        self._flash = flash
+        self._mac = mac
+        self._clock = clock
+        self._program = program
+        self._run: asyncio.Task[None] | None = None
+        self._computer: Computer | None = None
+        self._loader: Loader | None = None
+        self._received: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
+
+    def start(self, download: bool) -> None:
+        """Leave reset, with this boot mode; the clock begins anew, as it does with power and EN."""
+        self.halt()
+        self._clock.start()
+        self._run = asyncio.get_running_loop().create_task(self._work(download))
+        self._run.add_done_callback(_report)
+
+    def halt(self) -> None:
+        """Stop at once, as in reset or without power."""
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+        if self._computer is not None:
+            self._computer.stop()
+            self._computer = None
+        self._loader = None
+        self._received = asyncio.Queue()
+        self.uart.clear()
+
+    def receive(self, data: bytes, baud: int) -> None:
+        """Take bytes that arrived on the line at this speed."""
+        if self._computer is not None:
+            self._computer.terminal.write(heard(data, baud, self.uart.baud))
+        elif self._loader is not None:
+            self._received.put_nowait((data, baud))
+
+    async def _work(self, download: bool) -> None:
+        cause = Cause.POWER_ON
+        while True:
+            self.uart.baud = rom.BAUD
+            await self.uart.send(rom.greeting(cause, download))
+            if download and await self._download():
+                # the tool asks for the application: boot as if GPIO0 had been high
+                await self._boot(cause)
+            elif not download:
+                cause = await self._boot(cause)
+                continue
+            cause = Cause.SOFTWARE
+
+    async def _download(self) -> bool:
+        """Serve tools until they leave the bootloader: whether for the application."""
+        registers = Registers(self._mac, self._flash.size)
+        loader = self._loader = Loader(self._flash, registers)
+        while True:
+            data, baud = await self._received.get()
+            # the ROM takes its speed from the first SYNC
+            if not loader.synced:
+                self.uart.baud = registers.baud = baud
+            for action in loader.receive(heard(data, baud, self.uart.baud)):
+                if isinstance(action, Send):
+                    await self.uart.send(action.data)
+                    continue
+                await self.uart.sent()
+                if isinstance(action, SetBaud):
+                    self.uart.baud = registers.baud = action.baud
+                elif isinstance(action, Leave):
+                    self._loader = None
+                    return action.to_app
+
+    async def _boot(self, cause: Cause) -> Cause:
+        """Run what the flash holds; why the chip starts again."""
+        found = rom.examine(self._flash)
+        if isinstance(found, rom.Start):
+            await self.uart.send(rom.loading(found))
+            return await self._micropython(found, cause)
+        await self.uart.send(rom.complaint(found))
+        await asyncio.sleep(_WATCHDOG_S)
+        return Cause.WATCHDOG
+
+    async def _micropython(self, start: rom.Start, cause: Cause) -> Cause:
+        program = self._program(
+            {
+                "start": start.region.offset,
+                "size": start.region.size,
+                "mac": list(self._mac),
+                "reset_cause": _MACHINE_CAUSES[cause],
+            }
+        )
+        computer = self._computer = Computer(program, self._flash, self._clock)
+        try:
+            end = await computer.run(self.uart.send)
+        finally:
+            computer.stop()
+        if end is End.HARD_RESET:
+            return Cause.SOFTWARE
+        await self.uart.send(b"\r\nPanic: MicroPython ended unexpectedly\r\n")
+        await asyncio.sleep(_WATCHDOG_S)
+        return Cause.WATCHDOG
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        task.get_loop().call_exception_handler({"message": "the board failed", "exception": error})

@@ -1,0 +1,162 @@
+"""The board's port on the network: RFC 2217 (a serial port with its modem lines), or plain bytes.
+
+Telnet and its COM-PORT-OPTION are pyserial's server side. One client at a time has the port, as one
+program has a serial port.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+# pyserial ships no types
+from serial import rfc2217  # type: ignore[import-untyped]
+
+from firmshake.virtual import rom
+from firmshake.virtual.pace import Pace, heard
+
+_IAC = b"\xff"
+_READ = 4096
+# A client that does not read loses output, as one does that leaves a serial port's buffer full
+_BACKLOG = 1 << 20
+# How long a client may find the port still held by one that has just hung up
+_HANDOVER_S = 2.0
+
+
+class Board(Protocol):
+    """What the port is attached to."""
+
+    def receive(self, data: bytes, baud: int) -> None: ...
+
+    def set_lines(self, dtr: bool, rts: bool) -> None: ...
+
+    def listen(self, listener: Callable[[bytes, int], None] | None) -> None: ...
+
+
+class SerialPort:
+    """The serial port as pyserial's PortManager handles one, with the board at its other end."""
+
+    def __init__(self, board: Board) -> None:
+        self.baudrate = rom.BAUD
+        self.bytesize, self.parity, self.stopbits = 8, "N", 1
+        self.xonxoff = self.rtscts = self.break_condition = False
+        # what an adapter without these lines reports
+        self.cts = self.dsr = self.ri = self.cd = False
+        self._board = board
+        self._dtr = self._rts = False
+
+    @property
+    def dtr(self) -> bool:
+        return self._dtr
+
+    @dtr.setter
+    def dtr(self, value: bool) -> None:
+        self._dtr = value
+        self._board.set_lines(self._dtr, self._rts)
+
+    @property
+    def rts(self) -> bool:
+        return self._rts
+
+    @rts.setter
+    def rts(self, value: bool) -> None:
+        self._rts = value
+        self._board.set_lines(self._dtr, self._rts)
+
+    def reset_input_buffer(self) -> None:
+        """Nothing waits here: what the board sent is on its way to the client."""
+
+    reset_output_buffer = reset_input_buffer
+
+
+class Telnet:
+    """One client's RFC 2217 session."""
+
+    def __init__(self, port: SerialPort, write: Callable[[bytes], None]) -> None:
+        self._manager: Any = rfc2217.PortManager(port, _Connection(write))
+
+    def received(self, data: bytes) -> Iterator[bytes]:
+        """The bytes for the board in `data`; commands take effect as they are come upon."""
+        while data:
+            if self._is_plain():
+                # far faster than byte by byte
+                plain, found, data = data.partition(_IAC)
+                if plain:
+                    yield plain
+                data = found + data
+            byte, data = data[:1], data[1:]
+            yield from (bytes(one) for one in self._manager.filter(byte))
+
+    def _is_plain(self) -> bool:
+        return bool(self._manager.mode == rfc2217.M_NORMAL and self._manager.suboption is None)
+
+
+class _Connection:
+    """Where PortManager writes its answers."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self.write = write
+
+
+class Server:
+    """Serves one board on one port. `is_raw` is without RFC 2217, so at the board's own speed."""
+
+    def __init__(self, board: Board, free: asyncio.Lock, pace: Pace, is_raw: bool = False) -> None:
+        self._board = board
+        self._free = free
+        self._pace = pace
+        self._is_raw = is_raw
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one client until it goes, or is dropped; at once where the port is in use."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), _HANDOVER_S)
+        except TimeoutError:
+            writer.close()
+            return
+        try:
+            self._writer = writer
+            await self._session(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            self._board.listen(None)
+            # a closed port lets go of both lines at once
+            self._board.set_lines(False, False)
+            self._writer = None
+            self._free.release()
+            writer.close()
+
+    def drop(self) -> None:
+        """Cut the client off."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        port = SerialPort(self._board)
+        telnet = None if self._is_raw else Telnet(port, writer.write)
+
+        def send(data: bytes, baud: int) -> None:
+            if writer.is_closing() or writer.transport.get_write_buffer_size() > _BACKLOG:
+                return
+            if telnet is not None:
+                data = heard(data, baud, port.baudrate).replace(_IAC, _IAC + _IAC)
+            else:
+                # a plain connection tells no speed, and follows the board's
+                port.baudrate = baud
+            writer.write(data)
+
+        self._board.listen(send)
+        while data := await reader.read(_READ):
+            for part in telnet.received(data) if telnet is not None else [data]:
+                await self._pass_on(part, port, writer)
+
+    async def _pass_on(self, data: bytes, port: SerialPort, writer: asyncio.StreamWriter) -> None:
+        # what is on the way when the cable is pulled never arrives
+        while data and not writer.is_closing():
+            size = self._pace.piece(port.baudrate)
+            piece, data = data[:size], data[size:]
+            await self._pace.travel(len(piece), port.baudrate)
+            self._board.receive(piece, port.baudrate)

@@ -1,0 +1,47 @@
+"""The time that bytes take on a serial line: ten bits each, start and stop bit included."""
+
+from __future__ import annotations
+
+import asyncio
+
+BITS_A_BYTE = 10
+# Below this a sleep costs more than it is worth: the debt stays on the account
+_SHORTEST_S = 0.0005
+# How much travels before somebody sees it: small against what a person or a protocol waits for
+_PIECE_S = 0.01
+_LONGEST_PIECE = 4096
+
+
+class Pace:
+    """One direction of a line. `faster_than_life` sends everything at once."""
+
+    def __init__(self, faster_than_life: bool = False) -> None:
+        self._at_once = faster_than_life
+        self._free = 0.0
+
+    def piece(self, baud: int) -> int:
+        """How many bytes to pass on at a time."""
+        if self._at_once:
+            return _LONGEST_PIECE
+        return max(1, min(int(baud * _PIECE_S / BITS_A_BYTE), _LONGEST_PIECE))
+
+    async def travel(self, count: int, baud: int) -> None:
+        """Return when `count` bytes, after all before them, have arrived at the other end."""
+        if self._at_once:
+            await asyncio.sleep(0)
+            return
+        now = asyncio.get_running_loop().time()
+        self._free = max(now, self._free) + count * BITS_A_BYTE / baud
+        if self._free - now > _SHORTEST_S:
+            await asyncio.sleep(self._free - now)
+
+
+def heard(data: bytes, sent_at: int, read_at: int) -> bytes:
+    """What a UART makes of bytes: junk, if both ends differ in speed by more than 3 %."""
+    if abs(sent_at - read_at) * 100 <= 3 * read_at:
+        return data
+    return data.translate(_JUNK)
+
+
+# For each byte some other
+_JUNK = bytes((byte * 167 + 13) % 256 for byte in range(256))

@@ -1,0 +1,163 @@
+"""Fills `.tools/`: MicroPython, mosquitto and libfaketime, from PATH or from Debian's packages.
+
+Standard library only, and what `firmshake` has of the same kind: this runs before anything is
+installed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from archive import NO_PACKAGES, Archive, machine_architecture, machine_mirrors
+from firmshake import debian, tools
+from firmshake.errors import Error
+from progress import say
+
+CLIENTS = ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")
+PACKAGES = {
+    "micropython": ("micropython", "libfaketime"),
+    "mosquitto": ("mosquitto", "mosquitto-clients"),
+}
+ON_MACOS = "run `brew install micropython mosquitto libfaketime`, then repeat"
+# what a root may hold, and where it lies there
+PLACES = {
+    "micropython": "usr/bin/micropython",
+    "mosquitto": "usr/sbin/mosquitto",
+    **{name: f"usr/bin/{name}" for name in CLIENTS},
+}
+LOADERS = (
+    "usr/lib64/ld-linux-*.so.*",
+    "usr/lib/*-linux-gnu*/ld-linux*.so.*",
+    "usr/lib/ld-linux*.so.*",
+    "lib*/ld-linux*.so.*",
+)
+LIBRARIES = ("usr/lib/*-linux-gnu*", "lib/*-linux-gnu*")
+FAKETIME = "usr/lib/*-linux-gnu*/faketime/libfaketime.so.1"
+
+
+class Source:
+    """The archive that packages come from: found at the first need, then kept."""
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self._found: Archive | None = None
+
+    def archive(self) -> Archive:
+        """The first archive of the machine's mirrors that has a recent MicroPython.
+
+        Raises Error if there is none, with the last reason.
+        """
+        if self._found is None:
+            self._found = self._search()
+        return self._found
+
+    def _search(self) -> Archive:
+        release = Path("/etc/os-release")
+        fields = debian.os_release(release.read_text() if release.is_file() else "")
+        tries = debian.candidates(machine_mirrors(), fields)
+        reason = "apt lists no Debian or Ubuntu mirror here"
+        for number, (family, uri, suite) in enumerate(tries):
+            say(f"reading the package list of {family.name} {suite} at {_host(uri)}")
+            archive = Archive(self._work / f"apt-{number}", family, uri, suite)
+            try:
+                archive.update()
+            except Error as error:
+                reason = error.message
+                continue
+            if debian.version_of(archive.version("micropython")) >= tools.MICROPYTHON_AT_LEAST:
+                return archive
+            reason = f"{family.name} {suite} has no MicroPython 1.23 or later"
+        raise Error(f"cannot fetch MicroPython and mosquitto: {reason}", NO_PACKAGES)
+
+
+def wanted(wide: bool) -> set[str]:
+    """The programs without which nothing works."""
+    return set(PACKAGES) | ({"micropython32"} if wide else set())
+
+
+def provide(
+    folder: Path, source: Source, work: Path, current: dict[str, list[str]], wide: bool
+) -> dict[str, list[str]]:
+    """Every program's command by name, `current` completed by what is missing.
+
+    `wide` asks for the 32-bit MicroPython too. Raises Error where something can be had neither from
+    PATH nor from an archive.
+    """
+    found = current if wanted(wide=False) <= set(current) else tools.recent_on_path()
+    missing = [name for name in PACKAGES if name not in found]
+    if missing and sys.platform == "darwin":
+        raise Error(f"cannot find {' and '.join(missing)}", ON_MACOS)
+    if missing:
+        packages = [package for name in missing for package in PACKAGES[name]]
+        root = _root(folder, source.archive(), packages, work)
+        found |= {k: v for k, v in commands(root).items() if k not in found}
+    if wide and "micropython32" not in found:
+        found |= _wide(folder, source, work)
+    for name in PACKAGES:
+        _try_out(name, found[name])
+    return found
+
+
+def _wide(folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
+    if sys.platform != "linux" or machine_architecture() != "amd64":
+        raise Error("cannot run the 32-bit MicroPython on this machine", "use a PC with Linux")
+    archive = source.archive().sibling(work / "apt-i386", "i386")
+    archive.update()
+    if not archive.version("micropython"):
+        raise Error(
+            f"{archive.family.name} {archive.suite} has no 32-bit MicroPython",
+            "run `make bench` on Debian",
+        )
+    found = commands(_root(folder, archive, list(PACKAGES["micropython"]), work))
+    _try_out("micropython", found["micropython"])
+    return {f"{name}32": command for name, command in found.items()}
+
+
+def _root(folder: Path, archive: Archive, wanted: list[str], work: Path) -> Path:
+    """The folder with the wanted packages of an archive: whole, or not there."""
+    root = folder / f"{archive.suite}-{archive.architecture}"
+    packages = archive.resolve(wanted)
+    say(f"fetching {len(packages)} packages of {archive.suite} ({archive.architecture})")
+    fresh = work / f"root-{archive.architecture}"
+    archive.unpack(packages, fresh)
+    shutil.rmtree(fresh / "usr/share", ignore_errors=True)
+    if root.exists():
+        root.rename(work / f"old-{archive.architecture}")
+    fresh.rename(root)
+    return root
+
+
+def commands(root: Path) -> dict[str, list[str]]:
+    """How to start each program of an unpacked root: by its own loader, on its own libraries."""
+    loader = next(path for place in LOADERS for path in sorted(root.glob(place)))
+    folders = [str(path) for place in LIBRARIES for path in sorted(root.glob(place))]
+    # the system's list of libraries is for the system's own libc
+    start = [str(loader), "--inhibit-cache", "--library-path", ":".join(folders)]
+    found = {
+        name: [*start, "--argv0", name, str(root / place)]
+        for name, place in PLACES.items()
+        if (root / place).is_file()
+    }
+    faketime = next(iter(root.glob(FAKETIME)), None)
+    return found | ({"faketime": [str(faketime)]} if faketime else {})
+
+
+def _try_out(name: str, command: list[str]) -> None:
+    recent = tools.is_recent_mosquitto if name == "mosquitto" else tools.is_recent_micropython
+    if not recent(tuple(command)):
+        raise Error(f"{name} does not run here: {command[-1]}", NO_PACKAGES)
+
+
+def _host(uri: str) -> str:
+    # a mirror's address may carry a name and a password
+    return uri.rpartition("@")[2].removeprefix("https://").removeprefix("http://").split("/")[0]
+
+
+def pip_wheel(source: Source, work: Path) -> Path:
+    """pip as Debian packages it: a wheel in `work`, for a Python that comes without."""
+    say("this Python has no pip of its own: taking the package python3-pip-whl")
+    archive = source.archive()
+    archive.unpack(archive.resolve(["python3-pip-whl"]), work / "pip")
+    return next((work / "pip").glob("usr/share/python-wheels/pip-*.whl"))

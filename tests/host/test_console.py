@@ -1,0 +1,167 @@
+"""The console: a board's line, live, over a pseudo-terminal that comes and goes."""
+
+import os
+import pty
+import tty
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+from click.testing import CliRunner
+
+from firmshake import serialport
+from firmshake.cli.console import command
+from firmshake.console import Back, Lost, OpenPort, watch
+from firmshake.errors import Error
+from firmshake.event import Event, Output
+from firmshake_agent.line import format_line
+
+PASSED = format_line(3, 812, "dns", "ok", [("addr", "10.0.0.7"), ("took", 31)])
+DNS = Event(3, 812, "dns", "ok", {"addr": "10.0.0.7", "took": "31"})
+
+
+class Board:
+    """A board whose port is a pseudo-terminal behind a link, as a device node is."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "ttyBOARD"
+        self._ends: tuple[int, int] | None = None
+        self._first = b""  # said once the port is open: opening drops what came before
+        self.plug()
+
+    def plug(self) -> None:
+        self._ends = pty.openpty()
+        tty.setraw(self._ends[1])
+        self.path.symlink_to(os.ttyname(self._ends[1]))
+
+    def unplug(self) -> None:
+        if self._ends:
+            self.path.unlink()
+            for end in self._ends:
+                os.close(end)
+            self._ends = None
+
+    def say(self, data: str | bytes) -> None:
+        assert self._ends
+        os.write(self._ends[0], data.encode() if isinstance(data, str) else data)
+
+    def say_first(self, text: str) -> None:
+        self._first = text.encode()
+
+    def open(self) -> OpenPort:
+        port = cast(OpenPort, serialport.open_port(str(self.path), 115200))
+        self.say(self._first)
+        self._first = b""
+        return port
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    found = Board(tmp_path)
+    yield found
+    found.unplug()
+
+
+def test_events_and_output_come_as_they_are_sent(board: Board) -> None:
+    live = watch(board.open)
+    board.say_first("ets Jun  8 2016\r\n" + PASSED + "\r\n")
+    assert next(live) == Output(b"ets Jun  8 2016\r\n")
+    assert next(live) == DNS
+    board.say(b"\xff\x00half")
+    assert next(live) == Output(b"\xff\x00half")
+    live.close()
+
+
+def test_an_unplugged_board_is_said_once_and_waited_for(board: Board) -> None:
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            board.plug()
+            board.say_first(PASSED + "\r\n")
+
+    live = watch(board.open, pause=pause)
+    board.say_first("hello\r\n")
+    assert next(live) == Output(b"hello\r\n")
+    board.unplug()
+    found = [next(live) for _ in range(3)]
+    assert found == [Lost(f"the board on {board.path} went away"), Back(), DNS]
+    assert len(pauses) == 3
+    live.close()
+
+
+def test_a_port_that_is_absent_at_the_start_is_an_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(command, [str(tmp_path / "ttyNONE")])
+    assert isinstance(result.exception, Error)
+    assert "ttyNONE" in result.exception.message
+    assert result.exception.hint
+
+
+def test_the_board_is_reset_once_at_the_start_where_that_is_asked_for(board: Board) -> None:
+    resets: list[OpenPort] = []
+    live = watch(board.open, resets.append, pause=lambda seconds: board.plug())
+    board.say_first(PASSED + "\n")
+    assert next(live) == DNS
+    board.unplug()
+    assert isinstance(next(live), Lost)
+    assert next(live) == Back()
+    assert len(resets) == 1
+    live.close()
+
+
+def test_a_reset_that_the_port_cannot_do_is_an_error_and_leaves_it_closed(board: Board) -> None:
+    result = CliRunner().invoke(command, [str(board.path), "--reset"])
+    assert isinstance(result.exception, Error)
+    assert "no lines to reset" in result.exception.message
+    board.open().close()  # it could not be opened again if it were open still: it is exclusive
+
+
+def invoke(
+    board: Board, monkeypatch: pytest.MonkeyPatch, say: Callable[[], None], *options: str
+) -> tuple[int, str, str]:
+    """Run the command; Ctrl-C comes at the first read that finds nothing, after `say`."""
+    real = serialport.open_port
+
+    def open_port(url: str, baud: int) -> object:
+        port = real(url, baud)
+        read = port.read
+        say()
+
+        def until_quiet(size: int = 1) -> bytes:
+            data = bytes(read(size))
+            if not data:
+                raise KeyboardInterrupt
+            return data
+
+        monkeypatch.setattr(port, "read", until_quiet)
+        return port
+
+    monkeypatch.setattr(serialport, "open_port", open_port)
+    result = CliRunner().invoke(command, [str(board.path), *options], catch_exceptions=False)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_ctrl_c_ends_it_with_status_0(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    status, out, _ = invoke(board, monkeypatch, lambda: board.say(PASSED + "\r\n"))
+    assert status == 0
+    assert out == "✓ dns           31 ms  10.0.0.7\n"
+
+
+def test_the_time_of_day_stands_before_an_event_where_asked_for(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, out, _ = invoke(board, monkeypatch, lambda: board.say(PASSED + "\r\n"), "--time")
+    stamp, rest = out[:8], out[8:]
+    assert [stamp[2], stamp[5]] == [":", ":"]
+    assert rest == " ✓ dns           31 ms  10.0.0.7\n"
+
+
+def test_json_leaves_everything_but_events_out(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    say = "noise\r\n" + PASSED + "\r\nmore"
+    _, out, _ = invoke(board, monkeypatch, lambda: board.say(say), "--json")
+    assert out.startswith('{"seq": 3, "ms": 812, "stage": "dns", "state": "ok"')
+    assert out.count("\n") == 1

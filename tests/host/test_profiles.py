@@ -1,0 +1,63 @@
+"""The certificate profiles: what the shipped file says, and that a wrong one is refused."""
+
+import itertools
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from firmshake import profiles
+from firmshake.errors import Error
+
+TEXT = (Path(__file__).parents[2] / "certs" / "profiles.toml").read_text("utf-8")
+
+
+def test_each_lives_within_its_issuer() -> None:
+    every = profiles.load()
+    assert every.root.validity > every.intermediate.validity > every.device.validity
+    assert every.device.validity > every.broker.validity
+
+
+def test_the_path_allows_one_intermediate_and_only_cas_have_a_path_length() -> None:
+    every = profiles.load()
+    assert (every.root.path_length, every.intermediate.path_length) == (1, 0)
+    assert not every.broker.is_ca
+    assert not every.device.is_ca
+
+
+def test_a_device_is_no_server_and_a_broker_no_client() -> None:
+    every = profiles.load()
+    assert every.device.extended_key_usage == ("clientAuth",)
+    assert every.broker.extended_key_usage == ("serverAuth",)
+
+
+def test_every_value_has_its_source_in_a_comment_before_it() -> None:
+    """Except backdate_s and key, whose reason stands at the top for all four."""
+    lines = TEXT.split("[root]", 1)[1].splitlines()
+    for above, line in itertools.pairwise(lines):
+        if line.startswith(("validity_days", "path_length")):
+            assert above.startswith("#"), line
+
+
+def test_a_changed_value_is_taken_up() -> None:
+    changed = profiles.parse(TEXT.replace("validity_days = 397", "validity_days = 30"))
+    assert changed.broker.validity == timedelta(days=30)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("validity_days = 397", "validity_days = 0", "validity_days in [broker]"),
+        ("validity_days = 397", 'validity_days = "long"', "validity_days in [broker]"),
+        ('key = "ec-p256"', 'key = "rsa-512"', "key in [root]"),
+        ('["serverAuth"]', '["everything"]', "extended_key_usage in [broker]"),
+        ("path_length = 0", "", "path_length in [intermediate]"),
+        ("[device]", "[devices]", "[device]"),
+        ("[device]", "[device", "line"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(old: str, new: str, named: str) -> None:
+    assert profiles.parse(TEXT)
+    with pytest.raises(Error) as caught:
+        profiles.parse(TEXT.replace(old, new))
+    assert named in caught.value.message

@@ -1,0 +1,147 @@
+"""`firmshake console` as people run it: in a terminal, and over RFC 2217."""
+
+import os
+import pty
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import serial
+import serial.rfc2217
+
+from firmshake.console import Back, Lost, OpenPort, watch
+from firmshake.event import Event
+from firmshake.serialport import open_port
+from firmshake_agent.line import format_line
+
+START = format_line(2, 781, "dns", "start", []) + "\r\n"
+PASSED = format_line(3, 812, "dns", "ok", [("addr", "10.0.0.7"), ("took", 31)]) + "\r\n"
+DNS = Event(3, 812, "dns", "ok", {"addr": "10.0.0.7", "took": "31"})
+LIMIT_S = 30  # only a broken test waits so long
+
+
+class Terminal:
+    """A program in a terminal of its own, and what it has printed there."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._screen, end = pty.openpty()
+        # 32 rows, 80 columns
+        subprocess.run(["stty", "rows", "32", "cols", "80"], stdin=end, check=True)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "firmshake", *arguments],
+            stdin=end,
+            stdout=end,
+            stderr=end,
+            start_new_session=True,
+            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
+        )
+        os.close(end)
+        self.text = ""
+
+    def wait_for(self, text: str) -> None:
+        while text not in self.text:
+            assert select.select([self._screen], [], [], LIMIT_S)[0], self.text
+            self.text += os.read(self._screen, 4096).decode()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._screen)
+
+
+@pytest.fixture
+def board() -> Iterator[tuple[int, str]]:
+    """A board's end of a port, and the port's name."""
+    end, port = pty.openpty()
+    tty.setraw(port)
+    yield end, os.ttyname(port)
+    os.close(end)
+    os.close(port)
+
+
+def test_in_a_terminal_a_stage_is_shown_while_it_goes_on_and_ctrl_c_ends_it(
+    board: tuple[int, str],
+) -> None:
+    end, name = board
+    terminal = Terminal("console", name)
+    try:
+        while "hello" not in terminal.text:  # opening the port drops what came before
+            os.write(end, b"hello\r\n")
+            if select.select([terminal._screen], [], [], 0.1)[0]:
+                terminal.wait_for("h")
+        os.write(end, START.encode())
+        terminal.wait_for("· dns")
+        os.write(end, PASSED.encode())
+        terminal.wait_for("10.0.0.7")
+        assert terminal.text.rindex("\r\x1b[K") > terminal.text.rindex("· dns")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.process.wait(LIMIT_S) == 0
+        assert "Traceback" not in terminal.text
+    finally:
+        terminal.close()
+
+
+@contextmanager
+def hub(port: int = 0) -> Iterator["Hub"]:
+    found = Hub(port)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class Hub:
+    """A serial port on the network: pyserial's own server side of RFC 2217."""
+
+    def __init__(self, port: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self.port = self._listener.getsockname()[1]
+        self.greeting = PASSED.encode()
+        self._client: socket.socket | None = None
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            self._client, _ = self._listener.accept()
+            manager = serial.rfc2217.PortManager(serial.serial_for_url("loop://"), self)
+            self.write(b"".join(manager.escape(self.greeting)))
+            while data := self._client.recv(1024):
+                list(manager.filter(data))
+
+    def write(self, data: bytes) -> None:
+        """What PortManager sends to the client."""
+        if self._client:
+            self._client.sendall(data)
+
+    def close(self) -> None:
+        for sock in (self._client, self._listener):
+            if sock:
+                with suppress(OSError):
+                    sock.shutdown(socket.SHUT_RDWR)
+                sock.close()
+        self._thread.join()
+
+
+def test_an_rfc2217_server_that_goes_away_is_waited_for(tmp_path: Path) -> None:
+    with hub() as first:
+        url = f"rfc2217://127.0.0.1:{first.port}"
+
+        def connect() -> OpenPort:
+            return open_port(url, 115200)  # type: ignore[return-value]
+
+        live = watch(connect, pause=lambda seconds: None)
+        assert next(live) == DNS
+    assert next(live) == Lost(f"the board on {url} went away")
+    with hub(first.port):
+        assert next(live) == Back()
+        assert next(live) == DNS
+    live.close()
