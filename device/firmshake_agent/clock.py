@@ -43,15 +43,10 @@ def settle(runtime: object, identity: object, report: object) -> Clock:
         source = "floor"
     elif not identity.floor and runtime.now() < _EARLIEST:
         raise Failure("clock", "not_set", {"now": x509.date(runtime.now())})
-    report.warn(
-        "clock",
-        "ntp_unreachable",
-        {
-            "servers": ",".join(identity.ntp) or "none named",
-            "clock": source,
-            "now": x509.date(runtime.now()),
-        },
-    )
+    if identity.ntp:
+        servers = ", ".join(identity.ntp)
+        evidence = {"servers": servers, "clock": source, "now": x509.date(runtime.now())}
+        report.warn("clock", "ntp_unreachable", evidence)
     return Clock(source, True)
 
 

@@ -1,37 +1,52 @@
 """The one connection that MiniMQTT is given: already joined, resolved, connected and encrypted.
 
 MiniMQTT asks a connection manager for a socket. This module stands in for the library's manager,
-because the ladder has made the connection by then, and a board has heap for one. It also keeps
-what MiniMQTT loses: the first bytes of the broker's answer, and whether the broker closed.
+because the ladder has made the connection by then, and a board has heap for one. It also says at
+once what MiniMQTT would hide or wait for: a refusal, a close, silence.
 """
 
 import errno
 
-FIRST = 8  # of the broker's plaintext; a CONNACK is four
+FIRST = 8  # of the broker's plaintext that are kept; a CONNACK is four
+
+
+class Ended(Exception):
+    """The broker refused, closed or kept silent.
+
+    MiniMQTT catches OSError, and loses the reason; this passes through it.
+    """
 
 
 class Link:
     """A socket as MiniMQTT uses it, over `stream` (the runtime's TLS stream) and its tap.
 
-    MiniMQTT's own time limit is for reads; a write may take `write_ms`.
+    `first` are the broker's first bytes; `closed` says that it closed; `error` is what the stream
+    raised, if anything.
     """
 
-    def __init__(self, stream: object, tap: object, write_ms: int) -> None:
+    def __init__(self, runtime: object, stream: object, tap: object) -> None:
         self.first = b""
         self.closed = False
-        self.error = None  # what the stream raised
+        self.error = None
+        self._runtime = runtime
         self._stream = stream
         self._tap = tap
         self._waiting = bytearray()
-        self._timeout_ms = 1000
-        self._write_ms = write_ms
+        self._turn_ms = 1000
+        self._asked = 0
+        self._limit_ms = None
+
+    def expect(self, ms: "int | None") -> None:
+        """From now on the broker has so long to answer; None: it may be silent for ever."""
+        self._asked = self._runtime.ticks()
+        self._limit_ms = ms
 
     def connect(self, address: object) -> None:
         """Connected already."""
 
     def settimeout(self, seconds: float) -> None:
-        """How long a read waits."""
-        self._timeout_ms = int(seconds * 1000)
+        """How long one read waits, for MiniMQTT to look at the time in between."""
+        self._turn_ms = int(seconds * 1000)
 
     def send(self, data: "bytes | memoryview") -> int:
         """Hold data back until the next read: MiniMQTT writes a packet in five pieces."""
@@ -39,19 +54,19 @@ class Link:
         return len(data)
 
     def flush(self) -> None:
-        """Send what was held back. Raises OSError."""
+        """Send what was held back. Raises Ended."""
         if self._waiting:
             data = bytes(self._waiting)
             self._waiting = bytearray()
             self._tap.quiet = False
-            self._tap.deadline(self._write_ms)
+            self._tap.deadline(self._limit_ms or 10000)
             self._guarded(self._stream.write, data)
 
     def recv_into(self, buf: bytearray, size: int) -> int:
-        """At least one byte, or OSError: ETIMEDOUT at the time limit, ECONNRESET at the end."""
+        """At least one byte, or OSError(ETIMEDOUT) when none came in this turn. Raises Ended."""
         self.flush()
         self._tap.quiet = True
-        self._tap.deadline(self._timeout_ms)
+        self._tap.deadline(self._turn_ms)
         view = memoryview(buf)[:size]
         while True:
             count = self._guarded(self._stream.readinto, view)
@@ -59,27 +74,39 @@ class Link:
                 break
             if count == 0 or self._tap.ended:
                 self.closed = True
-                raise OSError(errno.ECONNRESET, "closed")
+                raise Ended("closed")
             if self._tap.left() == 0:
+                self._be_patient()
                 raise OSError(errno.ETIMEDOUT, "nothing yet")
-        if len(self.first) < FIRST:
-            self.first += bytes(view[: min(count, FIRST - len(self.first))])
+        self._keep(view[:count])
         return count
+
+    def _be_patient(self) -> None:
+        if self._limit_ms is not None and self._runtime.since(self._asked) > self._limit_ms:
+            raise Ended("silent")
+
+    def _keep(self, data: memoryview) -> None:
+        if len(self.first) >= FIRST:
+            return
+        self.first += bytes(data[: FIRST - len(self.first)])
+        # a CONNACK that refuses, or what no broker sends: MiniMQTT would ask on, or raise KeyError
+        if self.first[0] != 0x20 or (len(self.first) >= 4 and self.first[3]):
+            raise Ended("refused")
 
     def _guarded(self, call: object, data: object) -> "int | None":
         try:
             return call(data)
         except OSError as error:
             self.closed = True
-            self.error = self.error or error
-            raise OSError(errno.ECONNRESET, "closed")
+            self.error = error
+            raise Ended("closed")
 
     def close(self) -> None:
-        """Send what was held back and let go; the ladder closes the connection."""
+        """Send what was held back, as far as possible; the ladder closes the connection."""
         try:
             if not self.closed:
                 self.flush()
-        except OSError:
+        except Ended:
             pass  # it was closing anyway
 
 

@@ -19,6 +19,7 @@ _CONNACK = {
 # in short turns, since MiniMQTT spends the whole of one; a session is held in long ones.
 _SHORT_S = 0.05
 _LONG_S = 1
+_NEVER_S = 3600  # the link keeps the time limits: MiniMQTT's own forget why
 _PROBE_MS = 2000
 
 
@@ -47,12 +48,11 @@ class Session:
         self._identity = identity
         self._clock = clock
         self._channel = channel
-        self._link = single.Link(channel.stream, channel.tap, identity.limit_ms)
+        self._link = single.Link(runtime, channel.stream, channel.tap)
         self._topic = "devices/" + identity.device + "/echo"
         self._echo = None
         minimqtt = _import_minimqtt()
         self._error = minimqtt.MMQTTException
-        limit_s = max(2, identity.limit_ms // 1000)
         self._client = minimqtt.MQTT(
             broker=identity.host,
             port=identity.port,
@@ -61,25 +61,22 @@ class Session:
             keep_alive=identity.keepalive,
             socket_pool=self._link,
             socket_timeout=_SHORT_S,
-            recv_timeout=limit_s,
+            recv_timeout=_NEVER_S,
             connect_retries=1,  # the ladder retries, from the bottom
         )
 
     def connect(self) -> None:
         """CONNECT until CONNACK 0. Raises Failure with stage mqtt, or tls where the evidence says so."""
+        self._link.expect(self._identity.limit_ms)
         try:
             self._client.connect()
-        except (self._error, OSError, KeyError, AssertionError):
+        except (single.Ended, self._error):
             raise self._refusal()
 
     def _refusal(self) -> Failure:
         seen, link = self._channel.seen, self._link
         first = link.first
-        evidence = {
-            "client_id": self._identity.device,
-            "limit_ms": self._identity.limit_ms,
-            "bytes_in": seen.bytes_in,
-        }
+        evidence = {"client_id": self._identity.device, "bytes_in": seen.bytes_in}
         if len(first) >= 4 and first[:2] == b"\x20\x02":
             evidence["code"] = first[3]
             return Failure("mqtt", _CONNACK.get(first[3], "refused"), evidence)
@@ -100,7 +97,10 @@ class Session:
                 self._identity.limit_ms,
                 link.error,
             )
-        return Failure("mqtt", "closed" if link.closed else "timeout", evidence)
+        if link.closed:
+            return Failure("mqtt", "closed", evidence)
+        evidence["limit_ms"] = self._identity.limit_ms
+        return Failure("mqtt", "timeout", evidence)
 
     def _refused_late(self, seen: object) -> bool:
         """A fatal alert that the runtime could read, or one by its size where a reset came first."""
@@ -116,54 +116,53 @@ class Session:
         """SUBSCRIBE to our own topic and wait for our own message. Raises Failure."""
         token = "%02x%02x%02x" % tuple([self._runtime.random() for _ in range(3)])
         self._client.on_message = self._heard
-        limit_ms = self._identity.limit_ms
-        evidence = {"topic": self._topic, "limit_ms": limit_ms}
+        self._link.expect(self._identity.limit_ms)
+        cause = "timeout"
         try:
             self._client.subscribe(self._topic)
-        except (self._error, OSError, AssertionError, IndexError) as error:
-            cause = "closed" if self._link.closed else "timeout"
-            if "SUBACK" in str(error):
-                cause = "denied"
-            raise Failure("subscribe", cause, evidence)
-        started = self._runtime.ticks()
-        try:
+            cause = "no_echo"
             self._client.publish(self._topic, token)
             while self._echo != token:
-                if self._runtime.since(started) > limit_ms:
-                    raise Failure("subscribe", "no_echo", evidence)
                 self._client.loop(_SHORT_S)
-        except (self._error, OSError):
-            raise Failure("subscribe", "closed", evidence)
-        return {"topic": self._topic}
+        except single.Ended:
+            pass
+        except self._error:  # of the SUBACK, or of what came in its place
+            cause = "denied"
+        if self._echo == token:
+            return {"topic": self._topic}
+        evidence = {"topic": self._topic}
+        if self._link.closed:
+            cause = "closed"
+        elif cause != "denied":
+            evidence["limit_ms"] = self._identity.limit_ms
+        raise Failure("subscribe", cause, evidence)
 
     def _heard(self, client: object, topic: str, message: str) -> None:
         self._echo = message
 
-    def hold(self, turns: "int | None" = None) -> None:
-        """Keep the session, with PINGREQ at each keepalive. Raises Failure with stage ready.
-
-        Ends by itself after so many turns of a second, where that is asked for.
-        """
+    def hold(self) -> None:
+        """Keep the session, with PINGREQ at each keepalive. Ends by a Failure with stage ready."""
         started = self._runtime.ticks()
+        self._link.expect(None)
         self._link.settimeout(_LONG_S)
-        while turns is None or turns > 0:
+        while True:
             try:
                 self._client.loop(_LONG_S)
-            except (self._error, OSError, AssertionError):
-                closed = self._link.closed
-                evidence = {
-                    "held_ms": self._runtime.since(started),
-                    "limit_ms": self._identity.keepalive * 1000,
-                }
-                raise Failure("ready", "closed" if closed else "keepalive_timeout", evidence)
-            if turns is not None:
-                turns -= 1
+            except (single.Ended, self._error):
+                raise self._lost(started)
+
+    def _lost(self, started: int) -> Failure:
+        evidence = {"held_ms": self._runtime.since(started)}
+        if self._link.closed:
+            return Failure("ready", "closed", evidence)
+        evidence["limit_ms"] = self._identity.keepalive * 1000
+        return Failure("ready", "keepalive_timeout", evidence)
 
     def leave(self) -> None:
         """DISCONNECT."""
         try:
             self._client.disconnect()
-        except (self._error, OSError):
+        except (single.Ended, self._error):
             pass  # it is gone already
 
 

@@ -74,8 +74,10 @@ def connect(
         except OSError as error:
             code = error.args[0] if error.args else 0
             evidence["errno"] = code
-            evidence["limit_ms"] = limit_ms
-            failure = Failure("tcp", _cause(code), evidence)
+            cause = _cause(code)
+            if cause == "timeout":
+                evidence["limit_ms"] = limit_ms
+            failure = Failure("tcp", cause, evidence)
             continue
         if runtime.wait(sock, True, SETTLE_MS) & runtime.POLL_ERROR:
             runtime.close(sock)

@@ -4,6 +4,12 @@ from . import causes
 from .failure import Failure, verdict
 from .line import FIX, WHY, format_line
 
+_FIRST = ("step", "cause", "took")
+
+
+def _place(field: "tuple[str, object]") -> "tuple[bool, str]":
+    return field[0] not in _FIRST, field[0]
+
 
 class Report:
     """Numbers and times the events; `write(text)` takes each finished line with its line end."""
@@ -16,8 +22,11 @@ class Report:
         self._started = self._boot
 
     def event(self, stage: str, state: str, evidence: "dict[str, object] | None" = None) -> None:
-        """One line. Keys in alphabetical order, since a board's dicts have none of their own."""
-        fields = sorted(evidence.items()) if evidence else []
+        """One line. Keys in alphabetical order, since a board's dicts have none of their own.
+
+        Those of the verdict come first: what comes last may not fit on the line.
+        """
+        fields = sorted((evidence or {}).items(), key=_place)
         ms = self._runtime.since(self._boot)
         self._write(format_line(self._seq, ms, stage, state, fields) + "\n")
         self._seq += 1

@@ -56,7 +56,7 @@ def _verdict_of_server(runtime: object, identity: object, clock: object, channel
         channel.stream.readinto(bytearray(1))  # a broker says nothing before CONNECT
     except Exception as error:
         words = runtime.tls_words(error, channel.tap)
-        raise failure(runtime, identity, clock, channel.seen, words, {}, LAST_WORD_MS, error)
+        raise failure(runtime, identity, clock, channel.seen, words, {}, 0, error)
 
 
 def failure(
@@ -75,11 +75,12 @@ def failure(
     evidence = {
         "tls": version_name(seen.version),
         "wanted": identity.server_name,
-        "limit_ms": limit_ms,
         "bytes_in": seen.bytes_in,
         "bytes_out": seen.bytes_out,
-        "error": str(error)[:80] if error is not None else None,
+        "error": " ".join(str(error).split())[:80] if error is not None else None,
     }
+    if cause == "timeout":
+        evidence["limit_ms"] = limit_ms
     alert = seen.alert_in if seen.alert_in >= 0 else seen.alert_out
     if alert > 0:
         evidence["alert"] = alert

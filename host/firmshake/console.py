@@ -48,11 +48,11 @@ def watch(
         reset(port)
         while True:
             yield from _until_lost(port)
-            port.close()
+            _close(port)
             port = _reopen(open_port, pause)
             yield Back()
     finally:
-        port.close()
+        _close(port)
 
 
 def _until_lost(port: OpenPort) -> Iterator[Event | Output | Lost]:
@@ -72,3 +72,11 @@ def _reopen(open_port: Callable[[], OpenPort], pause: Callable[[float], None]) -
             return open_port()
         except (Error, OSError):
             continue
+
+
+def _close(port: OpenPort) -> None:
+    # pyserial 3.5 forgets to close the socket of an rfc2217:// port whose server is gone
+    sock = getattr(port, "_socket", None)
+    port.close()
+    if sock is not None:
+        sock.close()

@@ -7,15 +7,14 @@ where the console's encoding cannot show them.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from firmshake.event import Event
-from firmshake.suites import ALERTS, SUITES
 from firmshake.verdict import Verdict, remedy
+from firmshake.wording import in_order, printable, value, word
 
 # state: mark, style; a state that this version does not know is shown like info
 MARKS = {
@@ -30,49 +29,6 @@ _ASCII = str.maketrans({"·": ".", "✓": "+", "✗": "x", "…": "~"})
 INDENT = 4  # of what belongs to the line above it
 _SAID = INDENT + 5  # column of why and fix
 _EVIDENCE = INDENT + 19  # column of the evidence's values
-
-# The evidence's keys in people's words, in the order in which they are shown; a key that is not
-# here comes last, with spaces for "_".
-WORDS = {
-    "detail": "in detail",
-    "error": "runtime's words",
-    "device": "device",
-    "file": "file",
-    "ssid": "network",
-    "host": "host",
-    "addr": "address",
-    "port": "port",
-    "status": "status",
-    "code": "return code",
-    "client_id": "client id",
-    "topic": "topic",
-    "wanted": "name wanted",
-    "presented": "names shown",
-    "subject": "certificate of",
-    "issuer": "issued by",
-    "aki": "issuer's key id",
-    "trusts": "board trusts",
-    "not_before": "valid from",
-    "not_after": "valid until",
-    "now": "time on the board",
-    "clock": "time taken from",
-    "servers": "time servers",
-    "tls": "TLS version",
-    "cipher": "cipher suite",
-    "alert": "TLS alert",
-    "alert_from": "alert sent by",
-    "first_bytes": "first bytes",
-    "bytes_in": "bytes received",
-    "bytes_out": "bytes sent",
-    "errno": "error number",
-    "free": "free memory",
-    "largest": "largest block",
-    "used": "used memory",
-    "held_ms": "session held",
-    "last_ms": "last heard at",
-    "limit_ms": "time limit",
-}
-_ORDER = {key: number for number, key in enumerate(WORDS)}
 
 # What a stage's line shows, in this order: each part whose keys are all there.
 DETAIL = {
@@ -89,28 +45,10 @@ DETAIL = {
 _KEY = re.compile(r"\{(\w+)")
 _SHORT = 3  # so many fields of a stage that has none of these, or is not known
 
-# The clock's sources, as the agent names them.
-_CLOCKS = {
-    "floor": "the stamp made at provisioning",
-    "host": "this computer",
-    "ntp": "a time server",
-    "rtc": "the board's own clock",
-}
-
-# Values that read better with their unit or their name.
-SHOWN: dict[str, Callable[[str], str]] = {
-    "alert": lambda value: f"{value} {ALERTS.get(value, '')}".strip(),
-    "cipher": lambda value: SUITES.get(value, value),
-    "clock": lambda value: _CLOCKS.get(value, value),
-    "free": lambda value: f"{value} bytes",
-    "largest": lambda value: f"{value} bytes",
-    "used": lambda value: f"{value} bytes",
-}
-
 
 @dataclass(frozen=True)
 class Line:
-    """A text on one line: cut off at the console's width, its marks as the console can show them."""
+    """A text on one line, cut off at the console's width, its marks as the console shows them."""
 
     text: Text
     end: str = "\n"
@@ -133,7 +71,7 @@ class Hanging:
     column: int
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        width = max(options.max_width - self.column, 20)
+        width = max(options.max_width - self.column, 8)
         label = Text(" " * INDENT) + self.label
         for line in self.text.wrap(console, width):
             line.rstrip()
@@ -156,12 +94,14 @@ def stage_line(event: Event) -> Text:
     mark, style = MARKS.get(event.state, MARKS["info"])
     took = "" if event.took_ms is None else f"{event.took_ms} ms"
     line = Text(no_wrap=True, overflow="ellipsis")
+    if event.state == "start":
+        return line.append(f"{mark} {event.stage}", style)
     line.append(f"{mark} {event.stage:<9}", style)
     line.append(f" {took:>9}")
     detail = event.verdict if event.state == "fail" else _detail(event)
     if detail:
         line.append("  ")
-        line.append(detail, style if event.state in ("fail", "warn") else "")
+        line.append(printable(detail), style if event.state in ("fail", "warn") else "")
     return line
 
 
@@ -180,8 +120,8 @@ def failure(event: Event) -> RenderableType:
 def evidence(fields: dict[str, str]) -> RenderableType:
     """Evidence as dim lines of `key value`, the keys in people's words."""
     lines = [
-        Hanging(Text(_word(key), "dim"), Text(_value(key, value), "dim"), _EVIDENCE)
-        for key, value in sorted(fields.items(), key=lambda item: _ORDER.get(item[0], 99))
+        Hanging(Text(word(key), "dim"), Text(value(key, text), "dim"), _EVIDENCE)
+        for key, text in in_order(fields)
         if key != "cut"
     ]
     if "cut" in fields:
@@ -196,22 +136,15 @@ def summary(verdict: Verdict) -> RenderableType:
         return Line(Text.assemble(("✓ ready", "bold green"), f" in {_seconds(total)}"))
     if verdict.verdict is None:
         said = Text.assemble(("✗ no verdict: ", "bold yellow"), printable(verdict.why))
-        return Group(Line(said), Hanging(Text("fix", "bold"), Text(verdict.fix), _SAID))
+        return Group(Line(said), Hanging(Text("fix", "bold"), Text(printable(verdict.fix)), _SAID))
     return Line(Text.assemble(("✗ ", "bold red"), (printable(verdict.verdict), "bold red")))
-
-
-def printable(text: str) -> str:
-    """The text with control characters written out: evidence comes from strangers."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _boot_line(event: Event) -> Text:
     retry = event.fields.get("retry_ms", "")
     if retry.isdigit():
         return Text(f"  trying again in {_seconds(int(retry))}", "dim", no_wrap=True)
-    said = ", ".join(f"{_word(key)} {_value(key, v)}" for key, v in event.fields.items())
+    said = ", ".join(f"{word(key)} {value(key, text)}" for key, text in event.fields.items())
     return Text(f"  {said}", "dim", no_wrap=True)
 
 
@@ -221,22 +154,12 @@ def _detail(event: Event) -> str:
         return printable(event.fields.get("cause", ""))
     if event.verdict == "ready":
         return f"{_seconds(event.ms)} since the start"
-    shown = {key: _value(key, value) for key, value in event.evidence.items()}
+    shown = {key: value(key, text) for key, text in event.evidence.items()}
     parts = DETAIL.get(event.stage, ())
     values = [part.format_map(shown) for part in parts if set(_KEY.findall(part)) <= set(shown)]
     if not values:
-        values = [f"{_word(key)} {value}" for key, value in list(shown.items())[:_SHORT]]
+        values = [f"{word(key)} {text}" for key, text in list(shown.items())[:_SHORT]]
     return ", ".join(values)
-
-
-def _word(key: str) -> str:
-    return WORDS.get(key, key.replace("_", " "))
-
-
-def _value(key: str, value: str) -> str:
-    if key.endswith("_ms") and value.isdigit():
-        return f"{value} ms"
-    return printable(SHOWN[key](value) if key in SHOWN else value)
 
 
 def _seconds(ms: int) -> str:

@@ -20,10 +20,7 @@ class Port(Protocol):
 
     timeout: float | None
 
-    @property
-    def in_waiting(self) -> int: ...
-
-    def read(self, size: int = 1, /) -> bytes: ...
+    def read(self, size: int = 1, /) -> bytes | None: ...
 
 
 def listen(
@@ -48,7 +45,8 @@ def listen(
 
 def _read(port: Port) -> bytes:
     try:
-        return port.read(max(1, port.in_waiting))
+        # not every class of pyserial's has in_waiting; without it, a byte at a time is right too
+        return port.read(max(1, getattr(port, "in_waiting", 1))) or b""
     except (OSError, TypeError) as error:  # pyserial's own errors are OSErrors
         # TypeError: pyserial reads from a file descriptor that is closed already
         name = getattr(port, "port", None) or "the serial port"

@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 
 from firmshake.event import Output
+from firmshake.wording import printable
+
+_LONGEST = 300  # of a line is looked at, and may be repeated in a message
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Symptoms:
         self._text += len(text)
         self._strange += sum(not (char.isprintable() or char.isspace()) for char in text)
         self._strange += text.count("\ufffd")
-        line = text.rstrip("\r\n")
+        line = printable(text.rstrip("\r\n"))[:_LONGEST]
         found = self._boot(line) or self._python(line)
         self.seen = found or self.seen
         return found

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from firmshake.event import STAGES
-from firmshake.ladderview import WORDS
+from firmshake.wording import WORDS
 from firmshake_agent import causes
 from firmshake_agent.line import MAX_LINE, crc16, format_line, parse_line
 

@@ -115,6 +115,8 @@ def _rsa() -> bytes:
         (_rsa(), "not an EC key"),
         (b"x" * 100_000, "too large"),
     ],
+    # pytest-xdist wants the same names in every process, and the keys are fresh in each
+    ids=["empty", "junk", "clear", "cut", "garbled", "rsa", "large"],
 )
 def test_a_file_that_is_no_encrypted_key_is_refused(
     tmp_path: Path, content: bytes, said: str

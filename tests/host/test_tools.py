@@ -154,7 +154,7 @@ def test_setup_takes_micropython_from_path_only_with_faketime(
 
 
 def test_this_checkout_has_the_real_programs() -> None:
-    """`make test` never runs without MicroPython and mosquitto: nothing is skipped for want of them."""
+    """Nothing is skipped for want of MicroPython or mosquitto: without them the run fails here."""
     for command in (tools.micropython(), tools.mosquitto(), tools.mosquitto_client("pub")):
         assert os.access(command[0], os.X_OK)
     library = tools.faketime()

@@ -136,7 +136,7 @@ def test_a_virtual_library_is_followed_to_the_package_that_provides_it() -> None
 def test_apts_listing_gives_exact_versions_with_their_epoch() -> None:
     listing = (
         "Reading package lists...\n"
-        "'http://m.example/libcap2_2.75-10_amd64.deb' libcap2_1%3a2.75-10+b1_amd64.deb 28704 SHA256:0\n"
+        "'http://m.example/x.deb' libcap2_1%3a2.75-10+b1_amd64.deb 28704 SHA256:0\n"
         "'http://m.example/x.deb' python3-pip-whl_25.1.1+dfsg-1_all.deb 1400000 SHA256:0\n"
     )
     assert chosen(listing) == ["libcap2=1:2.75-10+b1", "python3-pip-whl=25.1.1+dfsg-1"]

@@ -5,7 +5,6 @@ import random
 import subprocess
 from pathlib import Path
 
-
 from firmshake import tools
 from firmshake_agent import line
 

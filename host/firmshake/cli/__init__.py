@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 import click
@@ -56,6 +57,8 @@ def firmshake() -> None:
 
 def main() -> None:
     """Run the command line and exit with its status; no traceback for anything a user can cause."""
+    # a polite kill cleans up as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         firmshake.main(prog_name="firmshake", standalone_mode=False)
     except Error as error:

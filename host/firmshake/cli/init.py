@@ -46,6 +46,11 @@ from firmshake.project import Broker, Project, Wifi
     help=f"Where boards ask for the time. May be repeated. By itself: {', '.join(DEFAULT_NTP)}.",
 )
 @click.option(
+    "--no-ntp",
+    is_flag=True,
+    help="There is no time server: boards go on from the time of their provisioning.",
+)
+@click.option(
     "--passphrase-fd",
     type=int,
     metavar="N",
@@ -59,6 +64,7 @@ def command(
     wifi_ssid: str | None,
     wifi_password_fd: int | None,
     ntp: tuple[str, ...],
+    no_ntp: bool,
     passphrase_fd: int | None,
 ) -> None:
     """Make a project folder: fleet.toml, private CA, broker certificate, broker settings.
@@ -72,6 +78,8 @@ def command(
     check_free(folder)  # before anybody types a passphrase
     _check_names("--broker-name", broker_names)
     _check_names("--ntp", ntp)
+    if ntp and no_ntp:
+        raise Error("--ntp and --no-ntp exclude each other", status=2)
     wifi = _wifi(wifi_ssid, wifi_password_fd)
     secret = passphrase.ask(passphrase_fd, confirm=True)
     made = new_project(
@@ -81,7 +89,7 @@ def command(
         now=datetime.now(UTC),
         name=name,
         wifi=wifi,
-        ntp=ntp or DEFAULT_NTP,
+        ntp=() if no_ntp else ntp or DEFAULT_NTP,
         broker_names=broker_names,
     )
     _report(made)

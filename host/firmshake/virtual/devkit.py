@@ -262,7 +262,9 @@ def _flash(path: Path | None, size: int, blank: bool, firmware: bytes | None) ->
 def _bound(port: int) -> socket.socket:
     """A socket with this port, 0 for any free one. The board keeps one that never listens, so that
     the port stays its own, and refuses connections, while it is unplugged."""
-    bound = socket.socket()
+    # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it each answer of
+    # RFC 2217 waits 40 ms for the client's delayed acknowledgement
+    bound = socket.socket(proto=socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if sys.platform == "darwin":
         # there the other option does not let two of our sockets have one port

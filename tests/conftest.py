@@ -1,0 +1,13 @@
+"""What holds for every test: no limits by the clock, no colour, no settings of the developer's."""
+
+import os
+
+from hypothesis import settings
+
+# the machines that run this share their cores: how long an example takes says nothing
+settings.register_profile("firmshake", deadline=None)
+settings.load_profile("firmshake")
+
+for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "OPENSSL_CONF", "LD_PRELOAD", "FAKETIME"):
+    os.environ.pop(name, None)
+os.environ["NO_COLOR"] = "1"
