@@ -68,7 +68,8 @@ def _pip(python: str, *arguments: str) -> None:
 def _run(name: str, command: list[str]) -> None:
     done = subprocess.run(
         command,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        # a user's own setting to install beside the system's packages has no place in here
+        env={**os.environ, "LC_ALL": "C.UTF-8", "PIP_USER": "0"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

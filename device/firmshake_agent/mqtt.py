@@ -33,9 +33,13 @@ def _import_minimqtt() -> object:
             from . import const_cpython
 
             sys.modules["micropython"] = const_cpython
-    import adafruit_minimqtt.adafruit_minimqtt as minimqtt
+    from adafruit_minimqtt import adafruit_minimqtt
 
-    return minimqtt
+    return adafruit_minimqtt
+
+
+# Before the handshake: what is imported later would take its place from what TLS needs in one piece
+minimqtt = _import_minimqtt()
 
 
 class Session:
@@ -51,7 +55,6 @@ class Session:
         self._link = single.Link(runtime, channel.stream, channel.tap)
         self._topic = "devices/" + identity.device + "/echo"
         self._echo = None
-        minimqtt = _import_minimqtt()
         self._error = minimqtt.MMQTTException
         self._client = minimqtt.MQTT(
             broker=identity.host,
@@ -108,9 +111,7 @@ class Session:
         if self._link.error is None:
             return False
         words = self._runtime.tls_words(self._link.error, tap)
-        return "alert" in words or (
-            bool(tap.errno) and seen.after_flight == [tlscause.ENCRYPTED_ALERT]
-        )
+        return "alert" in words or bool(tap.errno) and tlscause.refused_by_size(seen)
 
     def subscribe(self) -> "dict[str, object]":
         """SUBSCRIBE to our own topic and wait for our own message. Raises Failure."""

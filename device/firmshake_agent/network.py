@@ -12,20 +12,16 @@ _DNS_SLOW_MS = 3500
 
 _EAI_AGAIN = -3  # glibc's number: the name server did not answer
 
-# cause by the name of the errno; a runtime's errno module may lack some of the names
+# Cause by errno, where MicroPython's errno has the name; whatever else stops a connect before the
+# first answer means that there is no way there.
 _TCP = {
-    "ECONNREFUSED": "refused",
-    "ECONNRESET": "refused",  # lwIP's word for a RST in answer to our SYN
-    "ECONNABORTED": "refused",
-    "ETIMEDOUT": "timeout",
-    "EINPROGRESS": "timeout",
-    "EAGAIN": "timeout",
-    "EHOSTUNREACH": "unreachable",
-    "ENETUNREACH": "unreachable",
-    "EHOSTDOWN": "unreachable",
-    "EADDRNOTAVAIL": "unreachable",
+    errno.ECONNREFUSED: "refused",
+    errno.ECONNRESET: "refused",  # lwIP's word for a RST in answer to our SYN
+    errno.ECONNABORTED: "refused",
+    errno.ETIMEDOUT: "timeout",
+    errno.EINPROGRESS: "timeout",  # a blocking connect that ran into its time limit
+    errno.EAGAIN: "timeout",
 }
-_NUMBERS = {"ENETUNREACH": 101, "EHOSTDOWN": 112, "EADDRNOTAVAIL": 99}  # Linux and MicroPython
 
 
 def join(runtime: object, identity: object) -> "dict[str, object]":
@@ -74,7 +70,7 @@ def connect(
         except OSError as error:
             code = error.args[0] if error.args else 0
             evidence["errno"] = code
-            cause = _cause(code)
+            cause = _TCP.get(code, "unreachable")
             if cause == "timeout":
                 evidence["limit_ms"] = limit_ms
             failure = Failure("tcp", cause, evidence)
@@ -85,10 +81,3 @@ def connect(
             continue
         return sock, text
     raise failure
-
-
-def _cause(code: int) -> str:
-    for name, cause in _TCP.items():
-        if code == getattr(errno, name, _NUMBERS.get(name)):
-            return cause
-    return "unreachable"

@@ -169,6 +169,8 @@ class Runtime:
         try:
             sock.settimeout(limit_ms / 1000)
             sock.connect(target[1])
+            # TLS writes a flight in pieces, and with Nagle's algorithm each would wait for an ACK
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.setblocking(False)
         except OSError as error:
             sock.close()

@@ -139,11 +139,14 @@ class Runtime:
         wlan.active(True)
         if wlan.isconnected() and self._ssid(wlan) == ssid:
             return "", {"addr": wlan.ifconfig()[0]}
-        wlan.disconnect()
-        if password:
-            wlan.connect(ssid, password)
-        else:
-            wlan.connect(ssid)
+        try:
+            wlan.disconnect()  # from another network, or from an attempt that is still going on
+        except OSError:
+            pass
+        try:
+            wlan.connect(*([ssid, password] if password else [ssid]))
+        except OSError as error:  # the radio's own refusal; a later climb may have better luck
+            return "timeout", {"error": str(error)}
         return self._joined(wlan, limit_ms)
 
     def _joined(self, wlan: object, limit_ms: int) -> "tuple[str, dict[str, object]]":
@@ -183,8 +186,8 @@ class Runtime:
             answers = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
         except OSError as error:
             # the Unix port gives a sentence, "[addrinfo error -3]" (seen on 1.25)
-            words = str(error.args[0]).rstrip("]").split(" ")
-            raise OSError(int(words[-1]))
+            word = str(error.args[0]).rstrip("]").split(" ")[-1]
+            raise OSError(int(word) if word.lstrip("-").isdigit() else 0)
         for family, _, _, _, address in answers:
             target = (_text(address), (family, address))
             if target not in found:
@@ -200,8 +203,9 @@ class Runtime:
         except OSError:
             sock.close()
             raise
+        _undelayed(sock)
         self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._poll.register(sock)
         self._polled = sock
         return sock
 
@@ -228,7 +232,9 @@ class Runtime:
     def wait(self, sock: object, to_read: bool, ms: int) -> int:
         """Wait until the socket can be read or written; poll's flags, 0 at the time limit."""
         assert sock is self._polled
-        self._poll.modify(sock, select.POLLIN if to_read else select.POLLOUT)
+        # esp32 tells of a reset only where it is asked to
+        wanted = select.POLLIN if to_read else select.POLLOUT
+        self._poll.modify(sock, wanted | self.POLL_ERROR)
         ready = self._poll.poll(ms)
         return ready[0][1] if ready else 0
 
@@ -291,6 +297,14 @@ class Runtime:
         if tap.ended:
             words.append("eof")
         return tuple(words)
+
+
+def _undelayed(sock: object) -> None:
+    """Turn Nagle's algorithm off: TLS writes a flight in five pieces, and each would wait for an ACK."""
+    try:
+        sock.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
+    except (OSError, ValueError, AttributeError):
+        pass  # a firmware that cannot is a little slower
 
 
 def _text(address: object) -> str:

@@ -86,11 +86,19 @@ def judge(seen: tls.Observer, words: "tuple[str, ...]", shows: bool) -> "tuple[s
         return "server_hello", "protocol_version"
     if "malformed" in words and where == "server_certificate":
         return where, "malformed"
-    if "alert" in words and seen.version >= 0x0304:
-        return refused(shows)  # encrypted: the runtime knows that it is fatal, not which it is
+    if seen.version >= 0x0304 and ("alert" in words or refused_by_size(seen)):
+        return refused(shows)  # encrypted: it can be told that it is fatal, not which it is
     if "bad_record" in words:
         return "finished", "bad_record"
     return where, _ending(words)
+
+
+def refused_by_size(seen: tls.Observer) -> bool:
+    """Whether the server's one answer to our certificate was a record that only an alert fits.
+
+    Where it closes before it has read all of our flight, that is all that is left of its reason.
+    """
+    return seen.encrypted_out > 0 and seen.after_flight == [ENCRYPTED_ALERT]
 
 
 def refused(shows: bool) -> "tuple[str, str]":

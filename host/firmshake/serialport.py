@@ -87,7 +87,7 @@ def holder(url: str) -> str:
     with contextlib.suppress(OSError):
         device = os.stat(url).st_rdev
         for pid in _others():
-            if device and device in _devices_open_in(pid):
+            if device and device in _devices_of(pid):
                 name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
                 return f"{name} (pid {pid})"
     return ""
@@ -105,11 +105,14 @@ def _others() -> Iterator[int]:
             yield int(entry)
 
 
-def _devices_open_in(pid: int) -> Iterator[int]:
+def _devices_of(pid: int) -> set[int]:
+    """The devices that a process has open; none where we may not know."""
+    devices = set()
     with contextlib.suppress(OSError):
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for entry in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
-                yield os.stat(entry.path).st_rdev
+                devices.add(os.stat(f"/proc/{pid}/fd/{entry}").st_rdev)
+    return devices
 
 
 def _set_rts(port: serial.SerialBase, state: bool) -> None:

@@ -41,12 +41,12 @@ CASES = [
     ("Failed to connect to Espressif device: Wrong boot mode detected (0x13)!", "the board on PO"),
     ("Failed to connect to ESP32: Download mode successfully detected, but getting no sync reply",
      "the board on PORT is in its bootloader"),
-    ("The 'read-flash' command is not available in Secure Download Mode.", "the board on PORT is l"),
-    ("File 'x' (length 9) at offset 0x3ff000 will not fit in 4 bytes of flash.", "the flash of the"),
-    ("'f.bin' is not an ESP32-S3 image. Use --force to flash anyway.", "the board on PORT is not t"),
+    ("The 'read-flash' command is not available in Secure Download Mode.", "the board on"),
+    ("File 'x' (length 9) at offset 0x3ff000 will not fit in 4 bytes of flash.", "the flash of"),
+    ("'f.bin' is not an ESP32-S3 image. Use --force to", "the board on PORT is not"),
     ("MD5 of file does not match data in flash!", "what the board on PORT holds"),
-    ("Invalid head of packet (0x00): Possible serial noise or corruption.", "the line to the board"),
-    ("device reports readiness to read but returned no data (device disconnected", "the board on PO"),
+    ("Invalid head of packet (0x00): Possible serial noise or corruption.", "the line to"),
+    ("device reports readiness to read but returned no data (device disconnected", "the board on"),
     ("write failed: [Errno 5] Input/output error", "the board on PORT went away"),
 ]  # fmt: skip
 

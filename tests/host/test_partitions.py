@@ -22,9 +22,9 @@ FACTORY = Partition("factory", APP, 0, 0x10000, 0x1F0000)
 VFS = Partition("vfs", DATA, 0x81, 0x200000, 0x200000)
 WITH_VFS = (NVS, PHY, FACTORY, VFS)
 WITHOUT_VFS = (NVS, PHY, FACTORY)
-OTA = (NVS, Partition("ota_0", APP, 0x10, 0x10000, 0x180000)) + (
-    Partition("ota_1", APP, 0x11, 0x190000, 0x180000),
-)
+OTA_0 = Partition("ota_0", APP, 0x10, 0x10000, 0x180000)
+OTA_1 = Partition("ota_1", APP, 0x11, 0x190000, 0x180000)
+OTA = (NVS, OTA_0, OTA_1)
 
 
 def packed(rows: tuple[Partition, ...], md5: bool = True, end: bool = True) -> bytes:
@@ -114,9 +114,10 @@ def test_a_partition_over_the_table_itself_is_refused() -> None:
 @given(st.binary(max_size=4096))
 def test_any_bytes_are_a_table_or_an_error(data: bytes) -> None:
     try:
-        assert partitions.parse(data)
-    except Error as error:
-        assert error.message
+        rows = partitions.parse(data)
+    except Error:
+        return
+    assert rows
 
 
 @given(

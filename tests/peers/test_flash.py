@@ -26,15 +26,15 @@ ERASED_BLOCK = b"\xff" * 4096
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[VirtualBoard]:
-    """One board for tests that leave it usable."""
-    with VirtualBoard(raw_port=0, boot_held=True, faster_than_life=True) as board:
+    """One board for tests that leave it usable; it never leaves its bootloader."""
+    with VirtualBoard(boot_held=True, faster_than_life=True) as board:
         yield board
 
 
 @pytest.fixture
 def board() -> Iterator[VirtualBoard]:
-    """A board that may be spoilt."""
-    with VirtualBoard(faster_than_life=True) as board:
+    """A board that may be spoilt, in its bootloader: MicroPython would format its filesystem."""
+    with VirtualBoard(boot_held=True, faster_than_life=True) as board:
         yield board
 
 
@@ -106,15 +106,15 @@ def test_the_way_of_systems_without_memfd_writes_and_reads_the_same(
     assert bytes(shared.flash)[FILESYSTEM:][:9000] == data
 
 
-def test_a_plain_socket_works_at_the_speed_that_nobody_can_change(shared: VirtualBoard) -> None:
-    shared.press_reset()
-    found = flash.probe(shared.raw_url)
-    assert (found.mac, found.baud) == (shared.mac, 115200)
+def test_a_plain_socket_works_at_the_speed_that_nobody_can_change() -> None:
     data = noise(5000, seed=3)
-    assert flash.write(shared.raw_url, [Run(FILESYSTEM, data)], baud=found.baud) == 115200
-    assert bytes(shared.flash)[FILESYSTEM:][:5000] == data
-    with serialport.open_port(shared.raw_url) as port, pytest.raises(serialport.NoLines):
-        serialport.reset(port)
+    with VirtualBoard(raw_port=0, boot_held=True, faster_than_life=True) as board:
+        found = flash.probe(board.raw_url)
+        assert (found.mac, found.baud) == (board.mac, 115200)
+        assert flash.write(board.raw_url, [Run(FILESYSTEM, data)], baud=921600) == 115200
+        assert bytes(board.flash)[FILESYSTEM:][:5000] == data
+        with serialport.open_port(board.raw_url) as port, pytest.raises(serialport.NoLines):
+            serialport.reset(port)
 
 
 def test_a_board_unplugged_while_it_is_written_is_told_and_can_be_written_again(
@@ -241,5 +241,5 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
         started.append(process)
         return process
 
-    monkeypatch.setattr(flash.subprocess, "Popen", start)
+    monkeypatch.setattr(subprocess, "Popen", start)
     return started

@@ -119,7 +119,7 @@ def test_micropython_reads_every_file_whatever_the_flash_held(
 
 @pytest.mark.parametrize("older", range(6))
 def test_an_older_filesystem_never_shows_through(older: int, tmp_path: Path) -> None:
-    """The older image is laid out alike, has been written to by the board, and is newer in count."""
+    """The older image lies alike, and its directories have been written to many times."""
     block_count = 512
     flash = image.laid_over(noise(block_count, older), image.build(files(older), block_count).runs)
     for _ in range(older):
