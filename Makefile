@@ -40,8 +40,8 @@ bench:
 	@exec $(BIN)/python benches/run.py
 
 boards: setup
-	@test -n "$(PORT)" || { echo "make boards: say which port: make boards PORT=/dev/ttyUSB0" >&2; exit 2; }
-	@PORT="$(PORT)" exec $(BIN)/python -m pytest tests/boards
+	@test -n "$(PORT)" || { echo "make boards: say which: make boards PORT=/dev/ttyUSB0 PROJECT=FOLDER PASSPHRASE=FILE" >&2; exit 2; }
+	@PORT="$(PORT)" PROJECT="$(PROJECT)" PASSPHRASE="$(PASSPHRASE)" exec $(BIN)/python -m pytest tests/boards
 
 clean:
 	rm -rf .venv .tools build dist host/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

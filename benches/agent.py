@@ -7,14 +7,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from support import pki
+from support.broker import mosquitto
+
 from firmshake import boardfiles, bundle, climb, image, proof, serialport
 from firmshake.errors import Error
 from firmshake.event import Event
 from firmshake.partitions import Region
 from firmshake.verdict import Verdict
 from firmshake.virtual import VirtualBoard, Wifi
-from support import pki
-from support.broker import mosquitto
 
 STEP_KIB = 4
 MOST_KIB = 160
@@ -23,9 +24,11 @@ MOST_KIB = 160
 def measure() -> dict[str, str]:
     """The figures by name."""
     fleet = pki.fleet("bench")
-    with tempfile.TemporaryDirectory() as folder:
-        with mosquitto(Path(folder), fleet.broker, fleet.device.anchors_pem()) as port:
-            return _size() | _heap(fleet, port) | _reset_to_ready(fleet, port)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mosquitto(Path(folder), fleet.broker, fleet.device.anchors_pem()) as port,
+    ):
+        return _size() | _heap(fleet, port) | _reset_to_ready(fleet, port)
 
 
 def _size() -> dict[str, str]:

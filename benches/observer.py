@@ -12,8 +12,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from firmshake import bundle, tools
 from support import pki, servers
+
+from firmshake import bundle, tools
 
 ROUNDS = 100
 
@@ -44,8 +45,12 @@ def measure() -> dict[str, str]:
 def _run(library: Path, port: int, fleet: pki.Fleet) -> list[tuple[int, ...]]:
     device = fleet.device
     done = subprocess.run(
-        [*tools.micropython(), str(Path(__file__).parent / "observer_board.py")]
-        + [str(port), str(ROUNDS)],
+        [
+            *tools.micropython(),
+            str(Path(__file__).parent / "observer_board.py"),
+            str(port),
+            str(ROUNDS),
+        ],
         env={"MICROPYPATH": str(library)},
         input="\n".join(
             data.hex() for data in (device.key_der(), device.chain_der(), device.anchors_der())

@@ -41,6 +41,7 @@ class Timed:
 
 
 def handshake(runtime: object, context: object, target: object, observer: object) -> int:
+    """One handshake through a tap with this observer; its microseconds."""
     sock = runtime.connect(target, 5000)
     tap = Tap(runtime, sock, observer)
     tap.deadline(5000)
@@ -53,6 +54,7 @@ def handshake(runtime: object, context: object, target: object, observer: object
 
 
 def main() -> None:
+    """Measure so many rounds of both, in turn."""
     port, rounds = int(sys.argv[1]), int(sys.argv[2])
     key, chain, anchors = [bytes.fromhex(sys.stdin.readline().strip()) for _ in range(3)]
     runtime = Runtime()

@@ -1,4 +1,4 @@
-"""Measures each figure that the README states: `make bench`, or `run.py NAME...` for some of them."""
+"""Measures each figure that the README states: `make bench`, or `run.py NAME...` for some."""
 
 from __future__ import annotations
 

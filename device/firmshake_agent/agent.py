@@ -1,4 +1,4 @@
-"""The agent: climbs, holds the session, and climbs again when it ends, for as long as the board runs."""
+"""The agent: climbs, holds the session, and climbs again when it ends, without end."""
 
 import sys
 

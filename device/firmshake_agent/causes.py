@@ -49,7 +49,9 @@ def fill(text: str, evidence: "dict[str, object]") -> str:
     return "".join(parts)
 
 
-def _replace(text: str, evidence: "dict[str, object]", missing: "str | None" = None) -> "str | None":
+def _replace(
+    text: str, evidence: "dict[str, object]", missing: "str | None" = None
+) -> "str | None":
     pieces = text.split("{")
     parts = [pieces[0]]
     for piece in pieces[1:]:

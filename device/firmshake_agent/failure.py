@@ -4,7 +4,9 @@
 class Failure(Exception):
     """A stage failed: stage, step (TLS only, else ""), cause, and the evidence as a dict."""
 
-    def __init__(self, stage: str, cause: str, evidence: "dict[str, object]", step: str = "") -> None:
+    def __init__(
+        self, stage: str, cause: str, evidence: "dict[str, object]", step: str = ""
+    ) -> None:
         super().__init__(stage, cause)
         self.stage = stage
         self.step = step

@@ -1,4 +1,4 @@
-"""The ladder: identity, wifi, clock, dns, tcp, tls, mqtt, subscribe, ready; each reported and timed.
+"""The ladder: identity, wifi, clock, dns, tcp, tls, mqtt, subscribe, ready; each is reported.
 
 A stage passes, or raises the one Failure that ends the climb.
 """

@@ -69,7 +69,7 @@ class Session:
         )
 
     def connect(self) -> None:
-        """CONNECT until CONNACK 0. Raises Failure with stage mqtt, or tls where the evidence says so."""
+        """CONNECT until CONNACK 0. Raises Failure of stage mqtt, or tls by the evidence."""
         self._link.expect(self._identity.limit_ms)
         try:
             self._client.connect()
@@ -106,12 +106,12 @@ class Session:
         return Failure("mqtt", "timeout", evidence)
 
     def _refused_late(self, seen: object) -> bool:
-        """A fatal alert that the runtime could read, or one by its size where a reset came first."""
+        """A fatal alert that the runtime could read, or its size where a reset came first."""
         tap = self._channel.tap
         if self._link.error is None:
             return False
         words = self._runtime.tls_words(self._link.error, tap)
-        return "alert" in words or bool(tap.errno) and tlscause.refused_by_size(seen)
+        return "alert" in words or (bool(tap.errno) and tlscause.refused_by_size(seen))
 
     def subscribe(self) -> "dict[str, object]":
         """SUBSCRIBE to our own topic and wait for our own message. Raises Failure."""

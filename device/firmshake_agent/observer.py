@@ -28,7 +28,7 @@ CERTIFICATE_VERIFY = 15
 CLIENT_KEY_EXCHANGE = 16
 FINISHED = 20
 
-KEEP = 160  # of a message; a ServerHello's choices stand in its first bytes
+KEEP = 256  # of a message: a ServerHello, with the largest key share of a curve (P-521)
 KEEP_CERTIFICATE = 4096  # of a Certificate message, where the caller wants it
 FIRST = 16  # first bytes of the server, to tell what it is if it is not TLS
 SIZES = 4  # records of the server after our last flight whose sizes are kept
@@ -38,7 +38,7 @@ class _Direction:
     """One direction's records: where in a record and in a handshake message the next byte falls."""
 
     def __init__(self) -> None:
-        self.head = bytearray()  # of the record being read, up to 5 bytes
+        self.head = bytearray()  # of the record being read: 5 bytes, and an alert's two
         self.left = 0  # bytes of the record's body still to come
         self.message = bytearray()  # head and kept part of the handshake message being read
         self.rest = 0  # bytes of that message still to come
@@ -50,13 +50,13 @@ class Observer:
     """What one connection's handshake did. Feed it with `sent` and `received`.
 
     Attributes, all there from the start:
-    - `messages`: what was seen, in order, as (from_server, HandshakeType), ChangeCipherSpec as 0;
+    - `messages`: what was seen, in order: (from_server, HandshakeType), ChangeCipherSpec as 0;
     - `first`: the server's first bytes; `bytes_in`, `bytes_out`: bytes of each direction;
-    - `version`: 0x0303 for TLS 1.2, 0x0304 for TLS 1.3, 0 before the ServerHello; `cipher` likewise;
-    - `alert_in`, `alert_out`: AlertDescription that the server or the board sent readably, or -1;
-      `alert_level_in`: 1 warning, 2 fatal;
+    - `version`: 0x0303 for TLS 1.2, 0x0304 for 1.3, 0 before the ServerHello; `cipher` likewise;
+    - `alert_in`, `alert_out`: AlertDescription that the server or the board sent readably, or -1:
+      the first fatal one, or a warning that nothing followed; `alert_level_in`: 1 warning, 2 fatal;
     - `asked_certificate`: the server sent a readable CertificateRequest;
-    - `shown`: bytes of the Certificate message that the board sent, -1 before it (7 or less: empty);
+    - `shown`: bytes of the Certificate message that the board sent, -1 before it (<= 7: empty);
     - `certificate`: kept bytes of the server's Certificate message (TLS 1.2), b"" where not wanted;
     - `after_flight`: sizes of the server's first encrypted records after the board's last one;
       `encrypted_out`: how many encrypted records the board sent.
@@ -145,10 +145,12 @@ class Observer:
         if kind == CHANGE_CIPHER_SPEC:
             return
         if kind == ALERT:
-            way.message.extend(data[at:end])
-            if len(way.message) >= 2:
-                self._alert(from_server, way.message)
-                way.message = bytearray()
+            # kept behind the record's head: a message may be half read, whose bytes these are not
+            take = min(7 - len(way.head), end - at)
+            if take:
+                way.head.extend(data[at : at + take])
+                if len(way.head) == 7:
+                    self._alert(from_server, way.head[5], way.head[6])
             return
         while at < end:
             if way.rest == 0:
@@ -172,6 +174,8 @@ class Observer:
 
     def _begin(self, from_server: bool, kind: int, size: int) -> None:
         self._note(from_server, kind)
+        if from_server and self.alert_level_in == 1:  # a warning, and the handshake goes on
+            self.alert_level_in, self.alert_in = 0, -1
         if kind == CERTIFICATE_REQUEST:
             self.asked_certificate = True
         elif kind == CERTIFICATE and not from_server:
@@ -207,11 +211,13 @@ class Observer:
             at += 4 + size
         self.version = version
 
-    def _alert(self, from_server: bool, message: bytearray) -> None:
-        if from_server:
-            self.alert_level_in, self.alert_in = message[0], message[1]
-        else:
-            self.alert_out = message[1]
+    def _alert(self, from_server: bool, level: int, description: int) -> None:
+        # the first fatal one says why; a close_notify may follow it
+        if not from_server:
+            if self.alert_out <= 0:
+                self.alert_out = description
+        elif self.alert_level_in != 2:
+            self.alert_level_in, self.alert_in = level, description
 
 
 def version_name(version: int) -> "str | None":

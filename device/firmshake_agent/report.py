@@ -1,4 +1,4 @@
-"""Reports each event over serial the moment that it happens, as one line; failures with their why."""
+"""Reports each event over serial the moment that it happens; failures with why and fix."""
 
 from . import causes
 from .failure import Failure, verdict
@@ -9,6 +9,10 @@ _FIRST = ("step", "cause", "took")
 
 def _place(field: "tuple[str, object]") -> "tuple[bool, str]":
     return field[0] not in _FIRST, field[0]
+
+
+# What a reader cannot do without stands first: a line that grows too long loses its end.
+_FIRST = ("step", "cause", "took")
 
 
 class Report:

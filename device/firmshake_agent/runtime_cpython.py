@@ -8,7 +8,7 @@ import socket
 import ssl
 import time
 
-# X509_V_ERR_* (openssl/x509_vfy.h)
+# OpenSSL's X509_V_ERR numbers, from its x509_vfy.h
 _VERIFY = {
     2: "unknown_ca",  # unable to get issuer certificate
     9: "not_yet_valid",
@@ -67,6 +67,13 @@ class Stream:
         """To the end. Raises ssl.SSLError or OSError."""
         self._run(self._tls.do_handshake)
 
+    def shown(self) -> "list[bytes]":
+        """The certificates that the server sent, also where they were refused."""
+        if hasattr(self._tls, "get_unverified_chain"):  # public from Python 3.13
+            return self._tls.get_unverified_chain()
+        found = self._tls._sslobj.get_unverified_chain() or []
+        return [ssl.PEM_cert_to_DER_cert(part.public_bytes()) for part in found]
+
     def readinto(self, buf: "bytearray | memoryview") -> "int | None":
         """Bytes read, 0 at the end, None where the tap's quiet time limit came first."""
         try:
@@ -119,7 +126,7 @@ class Runtime:
     """The platform as the ladder uses it."""
 
     POLL_ERROR = select.POLLERR | select.POLLHUP
-    needs_certificates = True  # OpenSSL keeps what it refused to itself
+    needs_certificates = True  # OpenSSL tells only of those that it refused
 
     def __init__(self) -> None:
         self.name = "cpython " + platform.python_version()
@@ -220,9 +227,13 @@ class Runtime:
     def handshake(
         self, context: ssl.SSLContext, tap: object, server_name: str, chain: "dict[int, bytes]"
     ) -> Stream:
-        """Handshake through the tap; `chain` stays empty, the observer has kept TLS 1.2's."""
+        """Handshake through the tap; what the server shows and OpenSSL refuses lands in `chain`."""
         stream = Stream(context, tap, server_name)
-        stream.handshake()
+        try:
+            stream.handshake()
+        except ssl.SSLCertVerificationError:
+            chain.update(enumerate(stream.shown()))
+            raise
         return stream
 
     def tls_words(self, error: Exception, tap: object) -> "tuple[str, ...]":

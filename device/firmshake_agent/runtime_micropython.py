@@ -29,7 +29,7 @@ except ImportError:
 # esp32 counts seconds from 2000, other ports from 1970
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
 
-# Part of mbedTLS's text for a refused certificate (seen on 1.23 to 1.29): the runtime tells no more.
+# Part of mbedTLS's text for a refused certificate (seen on 1.23 to 1.29): all that it tells.
 _TEXTS = (
     ("validity has expired", "expired"),
     ("starts in the future", "not_yet_valid"),
@@ -300,7 +300,7 @@ class Runtime:
 
 
 def _undelayed(sock: object) -> None:
-    """Turn Nagle's algorithm off: TLS writes a flight in five pieces, and each would wait for an ACK."""
+    """Turn Nagle's algorithm off: each of a flight's five writes would wait for an ACK."""
     try:
         sock.setsockopt(6, 1, 1)  # IPPROTO_TCP, TCP_NODELAY
     except (OSError, ValueError, AttributeError):

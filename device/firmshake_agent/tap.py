@@ -1,4 +1,4 @@
-"""The tap: stands between the runtime's TLS and the socket, keeps the time limit, feeds the observer.
+"""The tap: between the runtime's TLS and the socket it keeps the time and feeds the observer.
 
 To TLS it is a stream (`readinto`, `write`, `ioctl`, `close`). The raw socket beneath is
 non-blocking and is reached through the runtime's `read_some` and `write_some`, which answer None

@@ -27,7 +27,9 @@ class Channel:
         }
 
 
-def secure(runtime: object, sock: object, identity: object, clock: object, limit_ms: int) -> Channel:
+def secure(
+    runtime: object, sock: object, identity: object, clock: object, limit_ms: int
+) -> Channel:
     """Do the handshake on a connected socket. Raises Failure with stage tls."""
     seen = Observer(runtime.needs_certificates)
     tap = Tap(runtime, sock, seen)

@@ -64,9 +64,9 @@ class Certificate:
                 self.ski = data[at:last]
             elif oid == _AKI:
                 at, last = der.expect(data, value, stop, der.SEQUENCE)
-                for tag, first, last in der.children(data, at, last):
+                for tag, first, stop in der.children(data, at, last):
                     if tag == 0x80:  # [0] keyIdentifier
-                        self.aki = data[first:last]
+                        self.aki = data[first:stop]
 
     def _alternative_names(self, data: bytes, start: int, end: int) -> None:
         while start < end:
@@ -136,7 +136,7 @@ def seconds(year: int, month: int, day: int, hour: int, minute: int, second: int
 
 
 def date(when: int) -> str:
-    """Unix seconds as `2026-01-02T03:04:05Z`; the year is never rounded away by a runtime's epoch."""
+    """Unix seconds as `2026-01-02T03:04:05Z`, whatever a runtime's own epoch."""
     days, rest = when // 86400 + 719468, when % 86400
     era = days // 146097
     days -= era * 146097

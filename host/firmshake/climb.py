@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import atexit
 import base64
+import contextlib
 import functools
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -20,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import firmshake_agent
-from firmshake import bundle, tools, verdict
+from firmshake import bundle, interrupts, tools, verdict
 from firmshake.errors import Error
 from firmshake.event import Event
 from firmshake.reader import Reader
@@ -47,38 +49,59 @@ def run(
     """The verdict of one climb with these settings and identity files (by name, as on a board).
 
     `clock` is the time that the agent believes, the computer's own where None; `heap` limits
-    MicroPython's heap ("96k"); `within` is a command that the runtime is started by. Raises Error where the runtime is not installed.
+    MicroPython's heap ("96k"); `within` is a command that the runtime is started by. Raises Error
+    where the runtime is not installed, or cannot be given that time.
     """
     command, environment = _command(runtime, bits, heap)
     if clock is not None:
-        environment |= _believing(clock, bits)
-    process = subprocess.Popen(
-        [*within, *command],
-        env={**os.environ, **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=_library() if runtime == "micropython" else None,
-    )
+        environment |= _believing(clock, runtime, bits)
     limit_ms = settings.get("limit_ms", 15000)
     assert isinstance(limit_ms, int)
-    watchdog = threading.Timer(_GRACE_S + _STAGES * limit_ms / 1000, process.kill)
-    watchdog.start()
+    # MicroPython imports from the current folder first
+    folder = _library() if runtime == "micropython" else None
+    with _running([*within, *command], environment, folder) as process:
+        watchdog = threading.Timer(_GRACE_S + _STAGES * limit_ms / 1000, process.kill)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            return _follow(process, _bundle(settings, files), on_event)
+        finally:
+            watchdog.cancel()
+
+
+@contextlib.contextmanager
+def _running(
+    command: Sequence[str], environment: Mapping[str, str], folder: str | None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a command in `folder`; it does not outlive the context."""
+    process = None
     try:
-        return _follow(process, _bundle(settings, files), on_event)
+        with interrupts.held():
+            process = subprocess.Popen(
+                command,
+                env={**os.environ, **environment},
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        yield process
     finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout, process.stderr):
-            assert stream is not None
-            stream.close()
+        if process is not None:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout, process.stderr):
+                # what it never read of its input is lost with it
+                with contextlib.suppress(BrokenPipeError):
+                    if stream is not None:
+                        stream.close()
 
 
 def _follow(
     process: subprocess.Popen[bytes], line: bytes, on_event: Callable[[Event], None]
 ) -> Verdict:
-    assert process.stdin and process.stdout and process.stderr
+    assert process.stdin is not None
+    assert process.stderr is not None
     try:
         process.stdin.write(line)
         process.stdin.flush()
@@ -115,21 +138,25 @@ def _command(runtime: str, bits: int, heap: str | None) -> tuple[list[str], dict
     if runtime == "cpython":
         agent = str(Path(firmshake_agent.__file__).parents[1])
         path = os.pathsep.join(filter(None, [agent, os.environ.get("PYTHONPATH")]))
-        return [sys.executable, "-m", "firmshake_agent.once"], {"PYTHONPATH": path}
+        # -P: a json.py in the current folder is not the one that the agent means
+        return [sys.executable, "-P", "-m", "firmshake_agent.once"], {"PYTHONPATH": path}
     command = tools.micropython(bits)
     if heap:
         command += ["-X", f"heapsize={heap}"]
     return [*command, "-m", "firmshake_agent.once"], {"MICROPYPATH": _library()}
 
 
-def _believing(clock: datetime, bits: int) -> dict[str, str]:
-    library = tools.faketime(bits)
+def _believing(clock: datetime, runtime: str, bits: int) -> dict[str, str]:
+    # each with the one that was made for the same libc
+    library = tools.faketime(bits) if runtime == "micropython" else tools.system_faketime()
     if library is None:
+        other = "" if runtime == "micropython" else " or leave out --runtime,"
         raise Error(
-            "cannot give the agent another time: libfaketime is not installed",
-            hint="run `make setup`, or install the package libfaketime",
+            f"cannot give {runtime} another time: there is no libfaketime for it",
+            hint=f"run `make setup`,{other} or install your system's package libfaketime",
         )
-    offset = round((clock - datetime.now(UTC)).total_seconds())
+    # up, so that it never is the second before
+    offset = math.ceil((clock - datetime.now(UTC)).total_seconds())
     preload = "DYLD_INSERT_LIBRARIES" if sys.platform == "darwin" else "LD_PRELOAD"
     return {preload: str(library), "FAKETIME": f"{offset:+d}", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
 

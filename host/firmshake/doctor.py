@@ -52,7 +52,7 @@ def certificates_der(data: bytes) -> bytes:
 
 
 def key_der(data: bytes) -> bytes:
-    """An unencrypted private key as a board gets it (SEC1 or PKCS#1 DER); anything else as it is."""
+    """A private key in clear as a board gets it (SEC1 or PKCS#1 DER); anything else as it is."""
     load = (
         serialization.load_pem_private_key if _PEM in data else serialization.load_der_private_key
     )

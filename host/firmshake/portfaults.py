@@ -67,6 +67,7 @@ GONE = Fault(
     r"device disconnected|device reports readiness|ClearCommError|Input/output error"
     r"|Device not configured|write failed|read failed|[Ss]ocket disconnected|Broken pipe"
     r"|Connection reset|connection failed|Lost connection|port that is not open"
+    r"|only operate on open ports|waiting for option|does not accept parameter change"
     r"|[Ss]erial exception|SerialException",
     "the board on {port} went away",
     REPLUG,

@@ -107,7 +107,9 @@ def provision(
     return Outcome(device_id, board.mac, board.chip, serial, verdict)
 
 
-def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware | None, partitions.Region]:
+def _plan(
+    board: flash.Board, firmware: Firmware | None
+) -> tuple[Firmware | None, partitions.Region]:
     """The firmware to write, if any, and where the filesystem lies. Raises Error before a write."""
     if firmware is not None and firmware.chip != board.chip:
         raise Error(

@@ -90,7 +90,8 @@ def system_faketime() -> Path | None:
 def folder() -> Path | None:
     """The tools folder in use, None where there is none; it holds a manifest."""
     named = os.environ.get("FIRMSHAKE_TOOLS")
-    place = Path(named) if named else Path(__file__).parents[2] / ".tools"
+    # absolute, since programs are started in other folders
+    place = Path(named).absolute() if named else Path(__file__).parents[2] / ".tools"
     return place if (place / MANIFEST).is_file() else None
 
 

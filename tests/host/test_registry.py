@@ -1,5 +1,6 @@
 """The registry: what it remembers, and what can be wrong with its file."""
 
+import contextlib
 import os
 import sqlite3
 import tempfile
@@ -155,7 +156,7 @@ def test_a_missing_registry_is_an_error_and_is_not_made(tmp_path: Path) -> None:
 
 
 def test_a_registry_of_a_newer_version_is_left_alone(path: Path) -> None:
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("PRAGMA user_version = 99")
     with pytest.raises(Error, match="of version 99") as caught:
         Registry.open(path)
@@ -181,7 +182,7 @@ def test_a_damaged_registry_is_an_error(path: Path) -> None:
 
 
 def test_a_table_that_is_gone_is_an_error(path: Path) -> None:
-    with sqlite3.connect(path) as raw:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
         raw.execute("DROP TABLE certificates")
     with pytest.raises(Error, match="is damaged"):
         Registry.open(path).devices()

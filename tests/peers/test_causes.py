@@ -1,6 +1,6 @@
 """Each cause is named by the agent on real MicroPython: one test breaks one thing.
 
-The control is `test_nothing_broken`: the same fleet, the same servers, and the ladder reaches ready.
+The control is `test_nothing_broken`: the same fleet and servers, and the ladder reaches ready.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-
-from firmshake import climb
-from firmshake.verdict import Verdict
 from support import netns, pki, servers
 from support.broker import mosquitto
 from support.pki import ALWAYS, DEVICE, LATER, LONG_AGO, NOW, Fleet
+
+from firmshake import climb
+from firmshake.verdict import Verdict
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 CONNACK = b"\x20\x02\x00\x00"
@@ -34,7 +34,9 @@ def clients(fleet: Fleet) -> bytes:
     return fleet.device.anchors_pem()
 
 
-def go(fleet: Fleet, port: int, files: dict[str, bytes] | None = None, **changes: object) -> Verdict:
+def go(
+    fleet: Fleet, port: int, files: dict[str, bytes] | None = None, **changes: object
+) -> Verdict:
     """One climb on MicroPython."""
     return climb.run(pki.settings(port, **changes), files or fleet.files())
 
@@ -91,9 +93,7 @@ def test_an_encrypted_key(fleet: Fleet) -> None:
     assert go(fleet, 1, files).verdict == "identity/encrypted_key"
 
 
-@pytest.mark.parametrize(
-    ("name", "cause"), [("cert.der", "bad_certificate"), ("ca.der", "bad_ca")]
-)
+@pytest.mark.parametrize(("name", "cause"), [("cert.der", "bad_certificate"), ("ca.der", "bad_ca")])
 def test_a_certificate_that_is_none(fleet: Fleet, name: str, cause: str) -> None:
     files = fleet.files()
     for broken in (b"", b"junk", files[name][:-1], files["key.der"]):
@@ -107,10 +107,10 @@ def test_key_of_another_board(fleet: Fleet) -> None:
     assert DEVICE in verdict.why
 
 
-@pytest.mark.parametrize(
-    ("valid", "cause"), [(LONG_AGO, "expired"), (LATER, "not_yet_valid")]
-)
-def test_own_certificate_outside_its_dates(fleet: Fleet, valid: tuple[datetime, datetime], cause: str) -> None:
+@pytest.mark.parametrize(("valid", "cause"), [(LONG_AGO, "expired"), (LATER, "not_yet_valid")])
+def test_own_certificate_outside_its_dates(
+    fleet: Fleet, valid: tuple[datetime, datetime], cause: str
+) -> None:
     device = fleet.authority.issue(DEVICE, now=NOW, valid=valid)
     verdict = go(fleet, 1, fleet.files(device))
     assert verdict.verdict == f"identity/{cause}"
@@ -332,9 +332,7 @@ def test_board_whose_certificate_expired_unnoticed(
         (0x99, "refused"),
     ],
 )
-def test_connack_codes(
-    fleet: Fleet, tmp_path: Path, version: str, code: int, cause: str
-) -> None:
+def test_connack_codes(fleet: Fleet, tmp_path: Path, version: str, code: int, cause: str) -> None:
     made = servers.context(fleet.broker, tmp_path, version=version, clients=clients(fleet))
     with servers.tls(made, servers.answer(b"\x20\x02\x00" + bytes([code]))) as port:
         verdict = go(fleet, port)

@@ -1,1 +1,1 @@
-"""Real peers for the tests: a private CA, TLS servers that fail on purpose, mosquitto, namespaces."""
+"""Real peers for the tests: a CA, TLS servers that fail on purpose, mosquitto, namespaces."""

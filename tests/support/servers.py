@@ -56,7 +56,7 @@ def context(
     clients: bytes | None = None,
     chain: bool = True,
 ) -> ssl.SSLContext:
-    """A server's context of one TLS version; `clients` is the PEM to check client certificates by."""
+    """A server's context of one TLS version; `clients` is PEM to check client certificates by."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.minimum_version = made.maximum_version = VERSIONS[version]
     pem = folder / "server.pem"

@@ -1,18 +1,18 @@
-"""The command line: a table of commands, each loaded only when it is called.
+"""The command line: it prints, and chooses the exit status (0 done, 1 the work failed, 2 usage).
 
-Only this package prints and chooses the exit status (0 done, 1 the work failed, 2 usage).
+Only this package does either. Little is imported here, so that Ctrl-C is taken care of from the
+first moments on.
 """
 
 from __future__ import annotations
 
-import importlib
+import atexit
+import contextlib
+import errno
 import os
-import signal
 import sys
 
-import click
-
-from firmshake import __version__
+from firmshake import interrupts
 from firmshake.errors import Error
 
 # name of the command: one line of help, shown without importing the command
@@ -26,59 +26,84 @@ COMMANDS = {
     "demo": "Show the whole road on a virtual board, with nothing to plug in.",
 }
 
-
-class LazyGroup(click.Group):
-    """A group whose commands are modules of this package, imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"{__name__}.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="firmshake")
-def firmshake() -> None:
-    """Give each board its own TLS identity, flash it, and prove that it connects.
-
-    Results go to standard output, all else to standard error. Exit status: 0 done, 1 the work
-    failed, 2 wrong usage.
-    """
+# a shell's own way to tell that a program was ended by a signal
+_BY_SIGNAL = 128
 
 
 def main() -> None:
     """Run the command line and exit with its status; no traceback for anything a user can cause."""
-    # a polite kill cleans up as Ctrl-C does
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with interrupts.taken():
+        # nor while Python shuts down
+        atexit.register(interrupts.ignore_all)
+        sys.exit(_status())
+
+
+def _status() -> int:
     try:
-        firmshake.main(prog_name="firmshake", standalone_mode=False)
+        status = _run()
+        _flush()
+    except interrupts.Interrupted as error:
+        _complain("interrupted", "")
+        status = _BY_SIGNAL + error.number
     except Error as error:
         _complain(error.message, error.hint)
-        sys.exit(error.status)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
+        status = error.status
+    except BrokenPipeError:
+        status = 1  # the reader of our output went away (`| head`): nobody is left to tell
+    except OSError as error:
+        _complain(*_of_the_system(error))
+        status = 1
+    _give_up_output()
+    return status
+
+
+def _run() -> int:
+    """Run the command that the arguments name: its exit status."""
+    import click
+
+    from firmshake.cli.commands import firmshake
+
+    try:
+        status = firmshake.main(prog_name="firmshake", standalone_mode=False)
+    except SystemExit as leave:
+        status = leave.code
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        # the reader of our output went away (`| head`): nothing more to say, and nobody to say it to
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        status = error.exit_code
+    except click.Abort as abort:
+        # what click makes of Ctrl-C, and of a prompt that gets no answer
+        cause = abort.__cause__ or abort.__context__
+        if isinstance(cause, interrupts.Interrupted):
+            raise cause from None
+        raise Error("no answer was given", hint="run the command again and type one") from None
+    return status if isinstance(status, int) else 0
 
 
 def _complain(message: str, hint: str) -> None:
-    click.echo(f"firmshake: {message}", err=True)
-    if hint:
-        click.echo(f"  {hint}", err=True)
+    lines = [f"firmshake: {message}", *([f"  {hint}"] if hint else [])]
+    with contextlib.suppress(OSError):
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+
+
+def _of_the_system(error: OSError) -> tuple[str, str]:
+    """What the system refused, and what to do: a full disk, or a limit of this computer's."""
+    what = (error.strerror or str(error)).lower()
+    if error.filename is not None:
+        what = f"{error.filename}: {what}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return what, "free some space, then run the same command again"
+    return what, "mend that, then run the same command again"
+
+
+def _flush() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _give_up_output() -> None:
+    """Let go of an output that takes nothing, about which Python would complain at the end."""
+    try:
+        _flush()
+    except OSError:
+        with open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())

@@ -32,7 +32,9 @@ _FILE = click.Path(path_type=Path)
 @click.option("--ca", type=_FILE, metavar="FILE", help="The CA to trust: PEM or DER.")
 @click.option("--cert", type=_FILE, metavar="FILE", help="The client's certificate and chain.")
 @click.option("--key", type=_FILE, metavar="FILE", help="The client's private key, unencrypted.")
-@click.option("--device", metavar="ID", help="The device id; in a project, an identity made for it.")
+@click.option(
+    "--device", metavar="ID", help="The device id; in a project, an identity made for it."
+)
 @click.option("--server-name", metavar="NAME", help="The name that the broker has to show.")
 @click.option("--clock", metavar="WHEN", help="The time that the agent believes: 2026-01-02T03:04.")
 @click.option(
@@ -117,7 +119,9 @@ def _time(text: str | None) -> datetime | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise Error(f"--clock {text!r} is no time", hint="write 2026-01-02T03:04", status=2) from None
+        raise Error(
+            f"--clock {text!r} is no time", hint="write 2026-01-02T03:04", status=2
+        ) from None
     return when if when.tzinfo else when.replace(tzinfo=UTC)
 
 

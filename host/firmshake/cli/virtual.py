@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -86,7 +84,6 @@ def command(
         boot_held=boot_held,
         faster_than_life=faster_than_life,
     )
-    signal.signal(signal.SIGTERM, _terminated)
     with board:
         if clock != "now" and not board.has_own_clock:
             click.echo("no libfaketime found: the board has this computer's clock", err=True)
@@ -94,10 +91,6 @@ def command(
             click.echo(f"plain TCP at {board.raw_url}", err=True)
         click.echo(board.url)
         threading.Event().wait()
-
-
-def _terminated(_signal: int, _frame: FrameType | None) -> None:
-    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _mac(text: str) -> bytes:

@@ -16,23 +16,17 @@ import signal
 import subprocess
 import termios
 import threading
-import tty
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from firmshake.virtual.clock import Clock
 from firmshake.virtual.nor import Flash
-
-_T = TypeVar("_T")
+from firmshake.virtual.terminal import Terminal, settle
 
 BOARD = Path(__file__).parent / "board"
-_CTRL_C = b"\x03"
-# What reaches the program in one go; the rest waits on the serial line
-_READ = 1024
-
 # How the program in board/ ends when the board is to start again
 SOFT_RESET = 64
 SOFT_RESET_RAW = 65
@@ -66,85 +60,6 @@ class Program:
     settings: dict[str, Any] = field(repr=False)
 
 
-class Terminal:
-    """The pty between the UART and the program; it outlives the program at a soft reset."""
-
-    def __init__(self) -> None:
-        self.master, self.slave = os.openpty()
-        os.set_blocking(self.master, False)
-        self.is_open = True
-
-    def close(self) -> None:
-        """Hang up."""
-        if self.is_open:
-            self.is_open = False
-            with contextlib.suppress(RuntimeError):
-                asyncio.get_running_loop().remove_reader(self.master)
-            os.close(self.master)
-            os.close(self.slave)
-
-    def write(self, data: bytes) -> None:
-        """Pass on what was received. What finds no room is lost, as in a UART that nobody reads,
-        but for Ctrl-C."""
-        while data:
-            try:
-                data = data[os.write(self.master, data) :]
-            except BlockingIOError:
-                if _CTRL_C in data:
-                    self._interrupt()
-                return
-            except OSError:
-                return
-
-    def _interrupt(self) -> None:
-        if termios.tcgetattr(self.slave)[3] & termios.ISIG:
-            group = os.tcgetpgrp(self.slave)
-            if group > 1:
-                os.killpg(group, signal.SIGINT)
-
-    async def read(self) -> bytes:
-        """What the program prints, as soon as there is some."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                return os.read(self.master, _READ)
-            except BlockingIOError:
-                pass
-            ready: asyncio.Future[None] = loop.create_future()
-            loop.add_reader(self.master, _settle, ready, None)
-            try:
-                await ready
-            finally:
-                # once closed, the number may be another terminal's
-                if self.is_open:
-                    loop.remove_reader(self.master)
-
-    def rest(self) -> bytes:
-        """What is printed and not yet read, without waiting."""
-        data = b""
-        with contextlib.suppress(OSError):
-            while piece := os.read(self.master, _READ):
-                data += piece
-        return data
-
-
-def _settle(ready: asyncio.Future[_T], value: _T) -> None:
-    if not ready.done():
-        ready.set_result(value)
-
-
-def _set_up(slave: int) -> None:
-    tty.setraw(slave, termios.TCSANOW)
-    mode = termios.tcgetattr(slave)
-    # lines end as on a board; Ctrl-C interrupts, but keeps what was typed before and after it
-    mode[1] |= termios.OPOST | termios.ONLCR
-    mode[3] = (mode[3] | termios.NOFLSH) & ~(termios.ISIG | termios.ECHO | termios.ICANON)
-    for other in (termios.VQUIT, termios.VSUSP):
-        mode[6][other] = b"\0"
-    mode[6][termios.VINTR] = _CTRL_C
-    termios.tcsetattr(slave, termios.TCSANOW, mode)
-
-
 class Child:
     """One run of the program, from start to end."""
 
@@ -152,7 +67,7 @@ class Child:
         self, program: Program, terminal: Terminal, flash: Flash, clock: Clock, mode: Mode
     ) -> None:
         # the start is not to be interrupted, before the program says that it may be
-        _set_up(terminal.slave)
+        terminal.reset()
         settings = {
             **program.settings,
             **clock.settings(),
@@ -188,7 +103,7 @@ class Child:
         def wait() -> None:
             number = self._process.wait()
             with contextlib.suppress(RuntimeError):  # the loop has ended before
-                loop.call_soon_threadsafe(_settle, status, number)
+                loop.call_soon_threadsafe(settle, status, number)
 
         # not a thread of a pool: Python waits for those when it exits
         threading.Thread(target=wait, name="wait for MicroPython", daemon=True).start()

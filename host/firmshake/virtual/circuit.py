@@ -4,9 +4,9 @@ Does no I/O. The truth table is that of Espressif's boards (ESP32-DevKitC schema
 asserted and the other not, RTS pulls EN low and DTR pulls GPIO0 low; with both or none, neither is.
 
 On a real board a capacitor holds EN low for a moment after it is let go, which covers the change
-from one line to the other. Through RFC 2217 each change is acknowledged first, 50 ms and more apart,
-so the capacitor here is larger: a chip in reset stays in it while both lines are asserted, for
-`HOLD_S` at most.
+from one line to the other. Through RFC 2217 each change waits for an answer, 50 ms and more, so the
+capacitor here is larger: a chip in reset stays in it while both lines are asserted, for `HOLD_S` at
+most.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from typing import Any, Self, TypeVar
 from firmshake import tools
 from firmshake.errors import Error
 from firmshake.virtual import line, nor
-from firmshake.virtual.chip import Chip
 from firmshake.virtual.child import Program
+from firmshake.virtual.chip import Chip
 from firmshake.virtual.circuit import HOLD_S, Edge, ResetCircuit
 from firmshake.virtual.clock import ESP32_EPOCH, Clock
 from firmshake.virtual.firmware import BOOT_OFFSET, standin_firmware
@@ -122,6 +122,11 @@ class VirtualBoard:
     def raw_url(self) -> str:
         """The same for plain TCP; only with `raw_port`."""
         return f"socket://{LOOPBACK}:{self._sockets[1].getsockname()[1]}"
+
+    @property
+    def baud(self) -> int:
+        """The speed of its UART, now."""
+        return self._chip.uart.baud
 
     # what hands do
 
@@ -260,8 +265,11 @@ def _flash(path: Path | None, size: int, blank: bool, firmware: bytes | None) ->
 
 
 def _bound(port: int) -> socket.socket:
-    """A socket with this port, 0 for any free one. The board keeps one that never listens, so that
-    the port stays its own, and refuses connections, while it is unplugged."""
+    """A socket with this port, 0 for any free one.
+
+    The board keeps one that never listens: so the port stays its own, and refuses connections,
+    while the board is unplugged.
+    """
     # asyncio sets TCP_NODELAY only on sockets that say they are TCP; without it each answer of
     # RFC 2217 waits 40 ms for the client's delayed acknowledgement
     bound = socket.socket(proto=socket.IPPROTO_TCP)

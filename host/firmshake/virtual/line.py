@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
-# pyserial ships no types
-from serial import rfc2217  # type: ignore[import-untyped]
+from serial import rfc2217
 
 from firmshake.virtual import rom
 from firmshake.virtual.pace import Pace, heard
@@ -25,7 +24,10 @@ _HANDOVER_S = 2.0
 
 
 class Board(Protocol):
-    """What the port is attached to."""
+    """What the port is attached to; `baud` is the speed of the board's own UART."""
+
+    @property
+    def baud(self) -> int: ...
 
     def receive(self, data: bytes, baud: int) -> None: ...
 
@@ -74,7 +76,8 @@ class Telnet:
     """One client's RFC 2217 session."""
 
     def __init__(self, port: SerialPort, write: Callable[[bytes], None]) -> None:
-        self._manager: Any = rfc2217.PortManager(port, _Connection(write))
+        # pyserial means objects with what these two have
+        self._manager: Any = rfc2217.PortManager(cast(Any, port), cast(Any, _Connection(write)))
 
     def received(self, data: bytes) -> Iterator[bytes]:
         """The bytes for the board in `data`; commands take effect as they are come upon."""
@@ -143,9 +146,6 @@ class Server:
                 return
             if telnet is not None:
                 data = heard(data, baud, port.baudrate).replace(_IAC, _IAC + _IAC)
-            else:
-                # a plain connection tells no speed, and follows the board's
-                port.baudrate = baud
             writer.write(data)
 
         self._board.listen(send)
@@ -156,7 +156,9 @@ class Server:
     async def _pass_on(self, data: bytes, port: SerialPort, writer: asyncio.StreamWriter) -> None:
         # what is on the way when the cable is pulled never arrives
         while data and not writer.is_closing():
-            size = self._pace.piece(port.baudrate)
+            # a plain connection tells no speed: it has the board's
+            baud = self._board.baud if self._is_raw else port.baudrate
+            size = self._pace.piece(baud)
             piece, data = data[:size], data[size:]
-            await self._pace.travel(len(piece), port.baudrate)
-            self._board.receive(piece, port.baudrate)
+            await self._pace.travel(len(piece), baud)
+            self._board.receive(piece, baud)

@@ -21,7 +21,7 @@ JUNK = b"\x00\xfe\x9c\x8f\xff\xe0\xc1\x80"
 
 
 class Cause(Enum):
-    """Why the chip starts, with the numbers that the real ROM prints (Technical Reference Manual)."""
+    """Why the chip starts, as the real ROM numbers it (Technical Reference Manual)."""
 
     POWER_ON = "0x1 (POWERON_RESET)"
     SOFTWARE = "0xc (SW_CPU_RESET)"
