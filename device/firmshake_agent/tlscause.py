@@ -52,6 +52,8 @@ ENCRYPTED_ALERT = 19
 def step(seen: tls.Observer) -> str:
     """The step of the handshake that was under way when it ended."""
     if seen.version >= 0x0304:  # all but the sizes is hidden behind the ServerHello
+        if seen.messages[-1] == (False, tls.CLIENT_HELLO):
+            return "server_hello"  # it was a HelloRetryRequest: we have asked again
         return "client_certificate" if seen.encrypted_out else "server_certificate"
     if seen.saw(False, 0):
         return "finished"

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from firmshake import boardfiles
@@ -19,6 +20,10 @@ DEVICE = "doctor"  # the client id where there is no certificate to take it from
 
 # An identity made for one climb is held by nobody afterwards
 _SHORT_LIFE = timedelta(minutes=10)
+_BACKDATED = timedelta(hours=1)
+
+# what no topic can hold (MQTT 3.1.1, 4.7.1), as a stranger's certificate may
+_NO_TOPIC = frozenset("+#\0")
 
 _LARGEST = 1 << 20
 _PEM = b"-----BEGIN "
@@ -34,10 +39,20 @@ def identity_files(ca: bytes, cert: bytes | None, key: bytes | None) -> dict[str
     return files
 
 
-def issued(authority: Authority, device_id: str, now: datetime) -> dict[str, bytes]:
-    """The files of an identity of `device_id` that lives for one climb, in memory only."""
-    valid = now - timedelta(hours=1), now + _SHORT_LIFE
-    return boardfiles.identity_files(authority.issue(device_id, now=now, valid=valid))
+def issued(
+    authority: Authority, device_id: str, now: datetime, believed: datetime | None = None
+) -> dict[str, bytes]:
+    """The files of an identity of `device_id` that is made for one climb, in memory only.
+
+    It is valid now and at the time that the agent believes, as far as the CA itself is. Raises
+    Error where the CA issues nothing now.
+    """
+    own = authority.certificate
+    times = now, believed or now
+    # in this order nothing leaves the range of years that there are
+    starts = max(min(times), own.not_valid_before_utc + _BACKDATED) - _BACKDATED
+    ends = min(max(times), own.not_valid_after_utc - _SHORT_LIFE) + _SHORT_LIFE
+    return boardfiles.identity_files(authority.issue(device_id, now=now, valid=(starts, ends)))
 
 
 def certificates_der(data: bytes) -> bytes:
@@ -63,18 +78,20 @@ def key_der(data: bytes) -> bytes:
             serialization.PrivateFormat.TraditionalOpenSSL,
             serialization.NoEncryption(),
         )
-    except (ValueError, TypeError, NotImplementedError):  # damaged, encrypted, of another kind
+    except (ValueError, TypeError, UnsupportedAlgorithm):  # damaged, encrypted, of another kind
         return data
 
 
 def common_name(cert: bytes) -> str | None:
-    """The common name of the first certificate in DER or PEM, None where there is none to read."""
+    """The common name of the first certificate in DER or PEM; None where there is none that an
+    MQTT topic can hold."""
     try:
         first = x509.load_pem_x509_certificates(cert)[0] if _PEM in cert else _first_der(cert)
+        names = first.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except (ValueError, IndexError):
         return None
-    names = first.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(names[0].value) if names else None
+    found = str(names[0].value) if names else ""
+    return found if found and not _NO_TOPIC & set(found) else None
 
 
 def _first_der(data: bytes) -> x509.Certificate:

@@ -27,7 +27,8 @@ class Event:
     """One line of the serial protocol.
 
     `seq` counts from 0 at each boot, `ms` is milliseconds since boot, `fields` hold the decoded
-    values. `why` and `fix` are the board's own remarks on a failure or a warning, empty where it made none.
+    values. `why` and `fix` are the board's own remarks on a failure or a warning, empty where it
+    made none.
     """
 
     seq: int

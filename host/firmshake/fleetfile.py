@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from firmshake.authority import LONGEST_NAME
-from firmshake.endpoint import is_host
+from firmshake.endpoint import is_host, parse_endpoint
 from firmshake.errors import Error
 
 DEFAULT_PORT = 8883  # IANA: secure-mqtt
 DEFAULT_NTP = ("pool.ntp.org",)
+NTP_PORT = 123  # IANA: ntp
 DEFAULT_KEEPALIVE_S = 60
 MOST_NTP = 4  # a board asks them one after the other, a second each
 
@@ -82,8 +83,19 @@ def _is_server(value: object) -> bool:
     return isinstance(value, str) and is_host(value)
 
 
+def is_time_server(value: object) -> bool:
+    """Return whether `value` can be a time server: HOST or HOST:PORT, no IPv6 address."""
+    # a board's agent parts name and port at the colon, and boards have no IPv6
+    if not isinstance(value, str) or value.count(":") > 1:
+        return False
+    try:
+        return bool(parse_endpoint(value, NTP_PORT))
+    except Error:
+        return False
+
+
 def _are_servers(value: object) -> bool:
-    return isinstance(value, list) and len(value) <= MOST_NTP and all(map(_is_server, value))
+    return isinstance(value, list) and len(value) <= MOST_NTP and all(map(is_time_server, value))
 
 
 def _whole(low: int, high: int) -> Callable[[object], bool]:
@@ -111,7 +123,8 @@ KEYS: Mapping[str, Key] = {
     ),
     "clock.ntp": Key(
         _are_servers,
-        f"must be a list of {MOST_NTP} DNS names or IP addresses at most; [] for none",
+        f"must be a list of {MOST_NTP} DNS names or IPv4 addresses at most, each with :PORT behind it"
+        f" where that is not {NTP_PORT}; [] for none",
         list,
         default=list(DEFAULT_NTP),
     ),

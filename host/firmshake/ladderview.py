@@ -15,6 +15,7 @@ from rich.text import Text
 from firmshake.event import Event
 from firmshake.verdict import Verdict, remedy
 from firmshake.wording import in_order, printable, value, word
+from firmshake_agent import causes
 
 # state: mark, style; a state that this version does not know is shown like info
 MARKS = {
@@ -43,6 +44,29 @@ DETAIL = {
     "subscribe": ("{topic}",),
 }
 _KEY = re.compile(r"\{(\w+)")
+
+# Evidence that says something for a few causes only, whose why then says it. All of it is in --json.
+CONTEXT = frozenset(
+    [
+        "device",
+        "host",
+        "addr",
+        "port",
+        "errno",
+        "servers",
+        "wanted",
+        "presented",
+        "subject",
+        "issuer",
+        "trusts",
+        "not_before",
+        "not_after",
+        "now",
+        "clock",
+        "bytes_in",
+        "bytes_out",
+    ]
+)
 _SHORT = 3  # so many fields of a stage that has none of these, or is not known
 
 
@@ -113,8 +137,25 @@ def failure(event: Event) -> RenderableType:
         Hanging(Text("fix", "bold"), Text(printable(fix)), _SAID),
     ]
     if event.state == "fail":
-        parts.append(evidence(event.evidence))
+        parts.append(evidence(notable(event, f"{why} {fix}")))
     return Group(*parts)
+
+
+def notable(event: Event, said: str) -> dict[str, str]:
+    """The failure's evidence without what is `said` already, and what says nothing for its cause.
+
+    Of a cause that is not known here, all that is not said.
+    """
+    left_out: frozenset[str] = frozenset()
+    if causes.lookup(event.verdict or "") is not None:
+        left_out = CONTEXT
+        if event.evidence.get("alert_from") == "board":
+            left_out |= {"alert", "alert_from"}  # our own answer to what why says
+    return {
+        key: text
+        for key, text in event.evidence.items()
+        if key not in left_out and not re.search(rf"(?<!\w){re.escape(text)}(?!\w)", said)
+    }
 
 
 def evidence(fields: dict[str, str]) -> RenderableType:

@@ -66,10 +66,11 @@ class Project:
 def load(folder: Path) -> Project:
     """Return the project in `folder`; raise Error where its fleet.toml is missing or wrong."""
     path = folder / FLEET_FILE
+    text = _read(path)
     try:
-        values = fleetfile.check(tomllib.loads(_read(path)))
+        values = fleetfile.check(tomllib.loads(text))
     except RecursionError:
-        raise Error(f"{path}: nested too deeply") from None
+        raise Error(f"{path}: nested too deeply", hint="mend it by hand") from None
     except ValueError as error:  # not TOML; tomllib says at which line and column
         raise Error(f"{path}: {error}", hint="mend the line; https://toml.io shows how") from None
     except Error as error:
@@ -103,9 +104,12 @@ def _read(path: Path) -> str:
             hint="make one with: firmshake init FOLDER --broker HOST",
         ) from None
     except OSError as error:
-        raise Error(f"can't read {path}: {error.strerror}") from None
+        raise Error(
+            f"can't read {path}: {(error.strerror or 'unreadable').lower()}",
+            hint="check the folder's name and who may read the file",
+        ) from None
     if len(content) > _LARGEST:
-        raise Error(f"{path} is too large to be a project's settings")
+        raise Error(f"{path} is too large to be a project's settings", hint="put back your own")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

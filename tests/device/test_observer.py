@@ -9,16 +9,19 @@ import functools
 import pickle
 import ssl
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import Certificate
 from hypothesis import given
 from hypothesis import strategies as st
+from support import handshake, pki
+from support.handshake import Pair, Piece, observe
 
 from firmshake_agent import observer as tls
 from firmshake_agent import tlscause, x509
 from firmshake_agent.observer import Observer, version_name
-from support import handshake, pki
-from support.handshake import Pair, Piece, observe
 
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 NUMBERS = {"1.2": 0x0303, "1.3": 0x0304}
@@ -166,8 +169,14 @@ def test_version_cipher_and_bytes_are_those_of_the_cores(
     [
         (
             plain,
-            [*OPENING, (S, tls.SERVER_HELLO_DONE), (C, tls.CLIENT_KEY_EXCHANGE), (C, CCS)]
-            + [*TICKET, (S, CCS)],
+            [
+                *OPENING,
+                (S, tls.SERVER_HELLO_DONE),
+                (C, tls.CLIENT_KEY_EXCHANGE),
+                (C, CCS),
+                *TICKET,
+                (S, CCS),
+            ],
         ),
         (mutual, [*SHOWN, (C, CCS), *TICKET, (S, CCS)]),
         (without_tickets, [*SHOWN, (C, CCS), (S, CCS)]),
@@ -214,24 +223,21 @@ def test_the_servers_records_after_the_boards_last_flight_are_sized() -> None:
 def test_what_the_board_showed_is_measured() -> None:
     fleet = handshake.fleet()
     chain = [fleet.device.certificate, *fleet.device.chain]
-    sizes = [len(pki_der(each)) for each in chain]
+    sizes = [len(der(each)) for each in chain]
     assert mutual("1.2").observed().shown == 3 + sum(3 + size for size in sizes)
     assert none_shown("1.2").observed().shown == 3, "an empty list"
     assert plain("1.2").observed().shown == -1, "nobody asked"
 
 
-def pki_der(certificate: object) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    data: bytes = certificate.public_bytes(Encoding.DER)  # type: ignore[attr-defined]
-    return data
+def der(certificate: Certificate) -> bytes:
+    return certificate.public_bytes(Encoding.DER)
 
 
 def test_the_servers_chain_is_kept_where_it_is_wanted() -> None:
     fleet = handshake.fleet()
     wanted = mutual("1.2").observed(keep_certificate=True)
     assert tlscause.certificates(wanted.certificate) == [
-        pki_der(each) for each in (fleet.broker.certificate, *fleet.broker.chain)
+        der(each) for each in (fleet.broker.certificate, *fleet.broker.chain)
     ]
     assert mutual("1.2").observed().certificate == b""
 
@@ -244,7 +250,7 @@ def test_of_a_certificate_message_that_is_too_large_the_beginning_is_kept() -> N
 
 
 def test_of_a_long_chain_the_whole_certificates_are_read() -> None:
-    leaf = pki_der(handshake.fleet().broker.certificate)
+    leaf = der(handshake.fleet().broker.certificate)
     long = leaf + bytes(tls.KEEP_CERTIFICATE)
     chain = b"".join(len(each).to_bytes(3, "big") + each for each in (leaf, long))
     seen = Observer(keep_certificate=True)
@@ -266,9 +272,7 @@ def test_of_a_long_chain_the_whole_certificates_are_read() -> None:
         (other_version, "1.3", 70),
     ],
 )
-def test_the_servers_alert_is_read(
-    made: Callable[[str], Pair], version: str, alert: int
-) -> None:
+def test_the_servers_alert_is_read(made: Callable[[str], Pair], version: str, alert: int) -> None:
     pair = made(version)
     assert pair.client_error is not None
     seen = pair.observed()
@@ -394,9 +398,7 @@ def test_messages_may_span_records_and_share_them(made: Callable[[str], Pair], s
             pieces += [(from_server, part) for part in reframed(joined, size)]
             joined = b""
             hidden |= {from_server} if kind == tls.CHANGE_CIPHER_SPEC else set()
-            pieces.append(
-                (from_server, bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body)
-            )
+            pieces.append((from_server, bytes([kind, 3, 3]) + len(body).to_bytes(2, "big") + body))
         pieces += [(from_server, part) for part in reframed(joined, size)]
     changed = record(observe(tuple(pieces), keep_certificate=True))
     straight = record(pair.observed(keep_certificate=True))
@@ -447,7 +449,7 @@ class Watched(bytes):
 
     copied = 0
 
-    def __getitem__(self, key):  # type: ignore[no-untyped-def,override]
+    def __getitem__(self, key: Any) -> Any:
         part = super().__getitem__(key)
         Watched.copied += len(part) if isinstance(part, bytes) else 1
         return part
@@ -503,7 +505,17 @@ def test_a_real_handshake_with_junk_in_the_middle_never_raises(pieces: list[Piec
         [b"\x17\x03\x03\0\x01\0"] * 30_000,
         [b"junk" * 100_000],
     ],
-    ids=["messages", "endless", "bytewise", "alerts", "large-alerts", "ccs", "empty", "data", "junk"],
+    ids=[
+        "messages",
+        "endless",
+        "bytewise",
+        "alerts",
+        "large-alerts",
+        "ccs",
+        "empty",
+        "data",
+        "junk",
+    ],
 )
 def test_a_flood_is_copied_once_at_most_and_not_kept(keep: bool, flood: list[bytes]) -> None:
     seen = Observer(keep)

@@ -32,7 +32,7 @@ def explain(text: str | bytes, *options: str) -> Result:
     return CliRunner().invoke(command, ["-", *options], input=text, catch_exceptions=False)
 
 
-def test_a_failure_is_shown_with_its_why_its_fix_and_its_evidence() -> None:
+def test_a_failure_is_shown_with_its_why_and_its_fix() -> None:
     result = explain("\n".join([START, PASSED, EXPIRED, ""]))
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
@@ -42,8 +42,6 @@ def test_a_failure_is_shown_with_its_why_its_fix_and_its_evidence() -> None:
         "         2026-01-01T00:00:00Z.",
         "    fix  Renew the broker's certificate and reload the broker; the boards need",
         "         no change.",
-        "    certificate of     broker.lab",
-        "    valid until        2026-01-01T00:00:00Z",
     ]
 
 

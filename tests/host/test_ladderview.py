@@ -42,12 +42,28 @@ def shown(item: RenderableType, width: int = 80, encoding: str = "utf-8", **opti
 def test_evidence_is_in_peoples_words_with_names_and_units() -> None:
     lines = [line.split("  ") for line in shown(show(FAILED), 120).splitlines()[3:]]
     pairs = {words[2]: words[-1].strip() for words in lines}
-    assert pairs["board trusts"] == "CN=First light root CA"
     assert pairs["cipher suite"] == "ECDHE_ECDSA_AES_128_GCM_SHA256"
     assert pairs["TLS alert"] == "48 unknown_ca"
     assert pairs["time limit"] == "15000 ms"
     assert pairs["x new"] == "1"
     assert "cause" not in pairs
+
+
+def test_evidence_that_is_said_already_or_says_nothing_is_left_out() -> None:
+    fields = {"cause": "refused", "host": "b.example", "addr": "192.0.2.1", "port": "88", "errno": "1"}
+    text = shown(show(Event(1, 1, "tcp", "fail", fields)), 120)
+    assert text.splitlines()[-1].startswith("    fix ")
+    assert "192.0.2.1" in text  # the why says it
+    unknown = shown(show(Event(1, 1, "tcp", "fail", fields | {"cause": "bewitched"})), 120)
+    assert "error number       1" in unknown
+
+
+def test_an_alert_is_shown_where_the_other_side_sent_it() -> None:
+    fields = {"step": "server_certificate", "cause": "unknown_ca", "alert": "48"}
+    ours = shown(show(Event(1, 1, "tls", "fail", fields | {"alert_from": "board"})))
+    theirs = shown(show(Event(1, 1, "tls", "fail", fields | {"alert_from": "server"})))
+    assert "unknown_ca\n" not in ours.partition("fix")[2]
+    assert "TLS alert          48 unknown_ca" in theirs
 
 
 @pytest.mark.parametrize("width", [40, 80, 120])

@@ -97,6 +97,9 @@ def test_the_brokers_certificate_may_have_another_name_than_its_host(tmp_path: P
         ('"eight or more"', '"' + "g" * 64 + '"', "wifi.password must be", ""),
         ('["a.example", "192.0.2.1"]', '"a.example"', "clock.ntp must be", "clock.ntp is text"),
         ('["a.example", "192.0.2.1"]', "[1]", "clock.ntp must be", ""),
+        ('["a.example", "192.0.2.1"]', '["a.example:0"]', "clock.ntp must be", ""),
+        # boards cannot ask it
+        ('["a.example", "192.0.2.1"]', '["::1"]', "clock.ntp must be", ""),
         ("keepalive_s = 30", "keepalive_s = 65536", "mqtt.keepalive_s must be", ""),
     ],
 )
@@ -182,7 +185,7 @@ def test_any_document_is_checked_or_refused(document: dict[str, object]) -> None
     name=st.text().filter(fleetfile.is_name),
     ssid=st.text(max_size=32).filter(fleetfile.is_ssid),
     password=st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8),
-    ntp=st.lists(st.sampled_from(["a.example", "192.0.2.1", "::1"]), max_size=4),
+    ntp=st.lists(st.sampled_from(["a.example", "192.0.2.1", "b.example:1123"]), max_size=4),
     server_name=st.sampled_from(["mqtt.example", "other.example"]),
 )
 def test_the_template_says_what_it_was_given(

@@ -1,4 +1,4 @@
-"""Two real TLS cores in one process, and every byte that they exchanged. Does no I/O but for keys."""
+"""Two real TLS cores in one process, and every byte that they exchanged."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def server_context(
 
 
 def client_context(anchors: bytes = b"", *, shows: Fleet | None = None) -> ssl.SSLContext:
-    """A client that trusts the fleet's CA, or that in `anchors` (PEM), and may show a certificate."""
+    """A client that trusts the fleet's CA, or `anchors` (PEM), and may show a certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=(anchors or fleet().device.anchors_pem()).decode())
     if shows is not None:

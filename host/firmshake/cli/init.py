@@ -12,7 +12,13 @@ import click
 from firmshake.cli import passphrase
 from firmshake.endpoint import is_host, parse_endpoint
 from firmshake.errors import Error
-from firmshake.fleetfile import DEFAULT_NTP, DEFAULT_PORT, is_ssid, is_wifi_password
+from firmshake.fleetfile import (
+    DEFAULT_NTP,
+    DEFAULT_PORT,
+    is_ssid,
+    is_time_server,
+    is_wifi_password,
+)
 from firmshake.project import Broker, Project, Wifi
 
 
@@ -42,7 +48,7 @@ from firmshake.project import Broker, Project, Wifi
 @click.option(
     "--ntp",
     multiple=True,
-    metavar="HOST",
+    metavar="HOST[:PORT]",
     help=f"Where boards ask for the time. May be repeated. By itself: {', '.join(DEFAULT_NTP)}.",
 )
 @click.option(
@@ -77,7 +83,7 @@ def command(
     host, port = parse_endpoint(broker, DEFAULT_PORT)
     check_free(folder)  # before anybody types a passphrase
     _check_names("--broker-name", broker_names)
-    _check_names("--ntp", ntp)
+    _check_time_servers(ntp)
     if ntp and no_ntp:
         raise Error("--ntp and --no-ntp exclude each other", status=2)
     wifi = _wifi(wifi_ssid, wifi_password_fd)
@@ -99,6 +105,16 @@ def _check_names(option: str, names: tuple[str, ...]) -> None:
     for name in names:
         if not is_host(name):
             raise Error(f"{option} {name!r} is no DNS name and no IP address", status=2)
+
+
+def _check_time_servers(names: tuple[str, ...]) -> None:
+    for name in names:
+        if not is_time_server(name):
+            raise Error(
+                f"--ntp {name!r} is no time server",
+                hint="give a DNS name or an IPv4 address, with :PORT where that is not 123",
+                status=2,
+            )
 
 
 def _wifi(ssid: str | None, fd: int | None) -> Wifi | None:

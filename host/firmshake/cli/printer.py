@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+import time
 from io import TextIOWrapper
 
 import click
@@ -17,7 +17,7 @@ from firmshake.verdict import remedy
 
 _PREFIX = 32  # an unfinished line up to here is a prefix, such as a time that a terminal wrote
 # evidence that differs from one climb to the next though nothing else does
-_MOVING = ("took", "now", "bytes_in", "bytes_out", "free", "largest")
+_MOVING = ("took", "now", "clock", "bytes_in", "bytes_out", "free", "largest", "used", "held_ms")
 
 
 def terminal() -> Console:
@@ -116,7 +116,7 @@ class Printer:
 
     def _stamp(self) -> None:
         if self._times:
-            stamp = datetime.now().strftime("%H:%M:%S ")
+            stamp = time.strftime("%H:%M:%S ")
             self._write(stamp)
             self._line += stamp
 

@@ -54,7 +54,7 @@ class VirtualBoard:
     a new flash holds; none of it if `blank`. `clock` is where the board's clock stands at power-on:
     2000-01-01 as on an ESP32, or None for the computer's; where there is no libfaketime it is the
     computer's in any case, see `has_own_clock`. `raw_port` serves plain TCP too (`socket://`), 0
-    for any free port. With `boot_held` the chip starts in download mode. Raises Error where the
+    for any free port. With `boot_held` the button BOOT is held from the start. Raises Error where the
     flash, a port or MicroPython cannot be had.
     """
 
@@ -163,7 +163,11 @@ class VirtualBoard:
 
     def press_reset(self) -> None:
         """Press the button EN and let it go."""
-        self._do(lambda: self._chip.start(self._lines.gpio0_is_low))
+        self._do(lambda: self._start_chip(self._lines.gpio0_is_low))
+
+    def hold_boot(self, held: bool = True) -> None:
+        """Hold the button BOOT, or let it go: while it is held, every reset is into download."""
+        self._boot_held = held
 
     def unplug(self) -> None:
         """Pull the cable: the connection drops, new ones are refused, and the power is gone."""
@@ -216,7 +220,7 @@ class VirtualBoard:
         for server, bound in zip(self._servers, self._sockets, strict=True):
             listener = _bound(bound.getsockname()[1])
             self._listening.append(await asyncio.start_server(server.serve, sock=listener))
-        self._chip.start(self._boot_held)
+        self._start_chip(gpio0_is_low=False)
 
     def receive(self, data: bytes, baud: int) -> None:
         """Bytes from the line; of the port, not for callers."""
@@ -238,7 +242,10 @@ class VirtualBoard:
             lines, loop = self._lines, asyncio.get_running_loop()
             loop.call_later(HOLD_S, lambda: self._act_on(lines.held_long_enough()))
         elif edge in (Edge.BOOT, Edge.DOWNLOAD):
-            self._chip.start(edge is Edge.DOWNLOAD)
+            self._start_chip(edge is Edge.DOWNLOAD)
+
+    def _start_chip(self, gpio0_is_low: bool) -> None:
+        self._chip.start(download=gpio0_is_low or self._boot_held)
 
     # across threads
 

@@ -13,6 +13,7 @@ import struct
 from typing import NamedTuple
 
 from firmshake import partitions
+from firmshake.firmware import CHIPS
 from firmshake.partitions import APP, DATA, Partition
 
 BOOT_OFFSET = 0x1000
@@ -49,7 +50,9 @@ def standin_firmware(
     project: str = "micropython",
     app_size: int = 0x1F0000,
 ) -> bytes:
-    """A combined image that goes to 0x1000 of the flash: bootloader, partition table, application.
+    """A combined image: bootloader, partition table, application, as they lie in flash.
+
+    It goes to 0x1000 of an ESP32's flash, or to where the chip of `chip_id` boots (S3 and C3: 0x0).
 
     `version` and `project` are what the application says of itself; `vfs_partition` lists the
     filesystem at 0x200000, as MicroPython did up to 1.25; `app_size` is that of the application's
@@ -59,8 +62,9 @@ def standin_firmware(
     descriptor = _descriptor(version, project)
     app = _image(chip_id, 0x40081000, _Part(0x3F400020, descriptor + _REMARK * (_FILLER // 80)))
     table = _table(_partitions(vfs_partition, app_size))
-    firmware = boot.ljust(partitions.TABLE_OFFSET - BOOT_OFFSET, b"\xff") + table
-    return firmware.ljust(APP_OFFSET - BOOT_OFFSET, b"\xff") + app
+    start = next(chip.boot_offset for chip in CHIPS if chip.image_id == chip_id)
+    firmware = boot.ljust(partitions.TABLE_OFFSET - start, b"\xff") + table
+    return firmware.ljust(APP_OFFSET - start, b"\xff") + app
 
 
 def _partitions(vfs_partition: bool, app_size: int) -> list[Partition]:

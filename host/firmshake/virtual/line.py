@@ -7,6 +7,7 @@ program has a serial port.
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol, cast
 
@@ -34,6 +35,10 @@ class Board(Protocol):
     def set_lines(self, dtr: bool, rts: bool) -> None: ...
 
     def listen(self, listener: Callable[[bytes, int], None] | None) -> None: ...
+
+
+class NotTelnet(Exception):
+    """The client speaks something else."""
 
 
 class SerialPort:
@@ -80,7 +85,10 @@ class Telnet:
         self._manager: Any = rfc2217.PortManager(cast(Any, port), cast(Any, _Connection(write)))
 
     def received(self, data: bytes) -> Iterator[bytes]:
-        """The bytes for the board in `data`; commands take effect as they are come upon."""
+        """The bytes for the board in `data`; commands take effect as they are come upon.
+
+        Raises NotTelnet where a command makes no sense; the session cannot go on then.
+        """
         while data:
             if self._is_plain():
                 # far faster than byte by byte
@@ -89,7 +97,14 @@ class Telnet:
                     yield plain
                 data = found + data
             byte, data = data[:1], data[1:]
-            yield from (bytes(one) for one in self._manager.filter(byte))
+            yield from self._filtered(byte)
+
+    def _filtered(self, byte: bytes) -> list[bytes]:
+        try:
+            return [bytes(one) for one in self._manager.filter(byte)]
+        except (TypeError, ValueError, LookupError, struct.error) as error:
+            # pyserial expects whole and known commands only
+            raise NotTelnet from error
 
     def _is_plain(self) -> bool:
         return bool(self._manager.mode == rfc2217.M_NORMAL and self._manager.suboption is None)
@@ -122,7 +137,7 @@ class Server:
         try:
             self._writer = writer
             await self._session(reader, writer)
-        except ConnectionError:
+        except (ConnectionError, NotTelnet):
             pass
         finally:
             self._board.listen(None)

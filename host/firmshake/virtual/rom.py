@@ -77,7 +77,7 @@ def _second_stage(flash: Flash) -> Foreign | Start:
     firmware.check_image(image, 0, "application")
     app = firmware.app_of(image)
     if app is None or not app.is_micropython:
-        return Foreign(str(app or "an unknown application"))
+        return Foreign(f"{app.project} {app.version}" if app else "an unknown application")
     return Start(app.version, partitions.filesystem_region(table, flash.size))
 
 
