@@ -58,7 +58,7 @@ def ask(runtime: object, server: str) -> "int | None":
     host, _, port = server.partition(":")
     try:
         answer = runtime.exchange(host, int(port or 123), b"\x1b" + bytes(47), _LIMIT_MS)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: what stands behind the ":" is no port
         return None
     return read_answer(answer)
 

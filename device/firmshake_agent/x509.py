@@ -164,12 +164,15 @@ def public_part(data: bytes) -> "bytes | None":
     parts = der.children(data, start, end)
     if len(parts) > 1 and parts[0][0] == der.SEQUENCE and parts[1][0] == der.OCTET_STRING:
         raise EncryptedKey("EncryptedPrivateKeyInfo")
+    if len(parts) > 2 and parts[1][0] == der.SEQUENCE:  # PKCS#8: the key is inside
+        start, end = der.expect(data, parts[2][1], parts[2][2], der.SEQUENCE)
+        parts = der.children(data, start, end)
     if len(parts) < 2 or parts[0][0] != der.INTEGER:
         raise BadDer("private key")
-    if parts[1][0] == der.SEQUENCE and len(parts) > 2:  # PKCS#8: the key is inside
-        return public_part(data[parts[2][1] : parts[2][2]])
-    if parts[1][0] == der.INTEGER:  # PKCS#1: version, modulus, ...
+    if parts[1][0] == der.INTEGER and len(parts) > 8:  # PKCS#1: version, modulus, ...
         return data[parts[1][1] : parts[1][2]]
+    if parts[1][0] != der.OCTET_STRING:
+        raise BadDer("private key")
     for tag, at, last in parts:
         if tag == 0xA1:  # [1] publicKey
             at, last = der.expect(data, at, last, der.BIT_STRING)

@@ -83,8 +83,7 @@ def key_der(data: bytes) -> bytes:
 
 
 def common_name(cert: bytes) -> str | None:
-    """The common name of the first certificate in DER or PEM; None where there is none that an
-    MQTT topic can hold."""
+    """The common name of the first certificate, DER or PEM; None where no topic can hold it."""
     try:
         first = x509.load_pem_x509_certificates(cert)[0] if _PEM in cert else _first_der(cert)
         names = first.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)

@@ -129,7 +129,12 @@ def chip_report(output: str) -> ChipReport | None:
 
 def fault(output: str) -> Fault | None:
     """What went wrong, by esptool's words; None where they are not known."""
-    return portfaults.find(FAULTS, complaint(output))
+    words = complaint(output)
+    if not words and "Connected to " in output:
+        # A connection that broke while it was written to: the library that reads esptool's command
+        # line (click) takes any EPIPE for that of its output, and ends without a word
+        return portfaults.GONE
+    return portfaults.find(FAULTS, words or output)
 
 
 def slower_may_help(output: str) -> bool:
@@ -139,16 +144,19 @@ def slower_may_help(output: str) -> bool:
 
 
 def complaint(output: str) -> str:
-    """The part of the output in which esptool complains: from its error, or a traceback, on."""
+    """The part of the output in which esptool complains: from its error, or a traceback, on.
+
+    Empty where it does not.
+    """
     starts = [output.find(mark) for mark in ("ERROR: ", "Traceback (most recent call last)")]
     found = [start for start in starts if start >= 0]
-    return output[min(found) :] if found else output
+    return output[min(found) :] if found else ""
 
 
 def explain(output: str, port: str, task: str) -> Error:
     """The error for an esptool that failed: what, what to do, and esptool's last line."""
     known = fault(output)
-    detail = last_words(output)
+    detail = last_words(complaint(output) if known else output)
     # where the port did not open, esptool's words add nothing to what was made of them
     said = f" (esptool: {detail})" if detail and known not in portfaults.OPENING[:-1] else ""
     if known is None:

@@ -123,8 +123,8 @@ KEYS: Mapping[str, Key] = {
     ),
     "clock.ntp": Key(
         _are_servers,
-        f"must be a list of {MOST_NTP} DNS names or IPv4 addresses at most, each with :PORT behind it"
-        f" where that is not {NTP_PORT}; [] for none",
+        f"must be a list of {MOST_NTP} DNS names or IPv4 addresses at most, with :PORT where that"
+        f" is not {NTP_PORT}; [] for none",
         list,
         default=list(DEFAULT_NTP),
     ),

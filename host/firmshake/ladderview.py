@@ -45,7 +45,7 @@ DETAIL = {
 }
 _KEY = re.compile(r"\{(\w+)")
 
-# Evidence that says something for a few causes only, whose why then says it. All of it is in --json.
+# Evidence that tells something for a few causes only, whose why then says it; --json has it all
 CONTEXT = frozenset(
     [
         "device",
@@ -93,10 +93,11 @@ class Hanging:
     label: Text
     text: Text
     column: int
+    indent: int = INDENT
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         width = max(options.max_width - self.column, 8)
-        label = Text(" " * INDENT) + self.label
+        label = Text(" " * self.indent) + self.label
         for line in self.text.wrap(console, width):
             line.rstrip()
             label.pad_right(max(self.column - label.cell_len, 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import subprocess
 import time
@@ -10,12 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from firmshake import tools
+from firmshake import interrupts, tools
 from firmshake.errors import Error
 
 LOG = "mosquitto.log"
 _START_S = 20.0
 _STOP_S = 5.0
+
+# Below the ports that Linux and macOS give to clients: one of those could take a port while the
+# broker is not there to hold it
+_PORTS = range(20000, 32000)
 
 
 class LocalBroker:
@@ -47,7 +52,8 @@ class LocalBroker:
 
     def start(self) -> None:
         """Start it with the folder's mosquitto.conf, and wait until it answers."""
-        with (self._folder / LOG).open("ab") as log:
+        # noted once it is begun: an interruption in between would leave it behind
+        with (self._folder / LOG).open("ab") as log, interrupts.held():
             self._process = subprocess.Popen(
                 [*tools.mosquitto(), "-c", "mosquitto.conf"],
                 cwd=self._folder,  # mosquitto takes the paths in its file from there
@@ -60,6 +66,7 @@ class LocalBroker:
             with contextlib.suppress(OSError), socket.create_connection(self._address, 1):
                 return
             time.sleep(0.02)
+        self.stop()
         raise Error(
             f"mosquitto did not come up on port {self._address[1]}",
             hint=f"its last words: {self._last_words()}",
@@ -83,7 +90,10 @@ class LocalBroker:
 
 
 def free_port() -> int:
-    """A port of the loopback address that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback address that nobody listens on, nor is given to a client."""
+    while True:
+        port = secrets.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -71,40 +73,81 @@ def provision(
     board's filesystem is replaced. Raises Error where the work could not be done; a board that was
     written but does not connect is an Outcome whose verdict says why.
     """
-    if port.startswith("socket://"):
-        watcher.please("hold the board's BOOT button, press RESET, and let go of both")
-    board = flash.probe(port, baud)
+    files = bundle.agent_files()  # what is wrong with our own installation is said first
+    board = _probe(port, baud, watcher)
     watcher.step(f"found {board.description}, {board.mac}, {board.flash_size >> 20} MB of flash")
-    write_firmware, region = _plan(board, firmware)
-    device_id = device_id or deviceid.default_id(project.prefix, board.mac)
-    made = now()
-    identity = authority.issue(device_id, now=made)
-    registry.record_issued(
-        device_id,
-        identity.certificate,
-        unique_id=board.mac,
-        chip=board.chip,
-        firmware=write_firmware.micropython if write_firmware else None,
-    )
+    with _started_again(port):
+        write_firmware, region = _plan(board, firmware)
+        if firmware is not None and write_firmware is None:
+            watcher.step("it runs MicroPython already: the firmware file is left aside")
+        device_id = device_id or deviceid.default_id(project.prefix, board.mac)
+        made = now()
+        identity = authority.issue(device_id, now=made)
+        files |= boardfiles.of(project, identity, device_id, made)
+        built = image.build(files, region.block_count)
+        registry.record_issued(
+            device_id,
+            identity.certificate,
+            unique_id=board.mac,
+            chip=board.chip,
+            firmware=write_firmware.micropython if write_firmware else None,
+        )
     watcher.step(f"issued a key and a certificate for {device_id}")
-    files = bundle.agent_files() | boardfiles.of(project, identity, device_id, made)
-    built = image.build(files, region.block_count)
-    runs = [*_firmware_runs(write_firmware), *built.at(region.offset)]
+    runs = built.at(region.offset)
     watcher.step(
-        f"built its filesystem: {len(files)} files, {_kib(built.size)} of {_kib(region.size)}"
+        f"built its filesystem: {len(files)} files, {_kib(runs)} of {built.size >> 10} KiB"
         " have to travel"
     )
     try:
-        _write(board, runs, watcher)
+        _write(board, [*_firmware_runs(write_firmware), *runs], watcher)
         registry.set_state(device_id, "written")
         verdict = _prove(port, proof_s, watcher)
     except BaseException:
-        # its certificate is known, and so is that no board was proved with it
-        registry.set_state(device_id, "failed")
+        # its certificate is known, and so is that no board was proved with it; why it failed is
+        # what matters, also where this cannot be noted
+        with contextlib.suppress(Error):
+            registry.set_state(device_id, "failed")
         raise
     registry.set_state(device_id, "proved" if verdict.ok else "failed", verdict.verdict)
     serial = f"{identity.certificate.serial_number:x}"
     return Outcome(device_id, board.mac, board.chip, serial, verdict)
+
+
+def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
+    """The board on `port`; with a person's help where the port has no lines to reset it with."""
+    try:
+        return flash.probe(port, baud)
+    except Error:
+        if not port.startswith(serialport.LINELESS):
+            raise
+        with serialport.open_port(port) as opened:  # raises its own Error where nothing is there
+            watcher.please("hold the board's BOOT button, press RESET, and let go of both")
+            if not _waits_for_download(opened):
+                raise
+    return flash.probe(port, baud)
+
+
+def _waits_for_download(port: SerialBase) -> bool:
+    """Whether the board says within PERSON_S that it is in its boot loader."""
+    ends, said = time.monotonic() + PERSON_S, b""
+    for data in serialport.chunks(port):
+        said = said[-len(_WAITS) :] + data
+        if _WAITS in said:
+            return True
+        if time.monotonic() > ends:
+            break
+    return False
+
+
+@contextlib.contextmanager
+def _started_again(port: str) -> Iterator[None]:
+    """Where this fails, nothing was written: let the board run what it ran before."""
+    try:
+        yield
+    except Error:
+        with contextlib.suppress(Error, OSError), serialport.open_port(port) as opened:
+            serialport.reset(opened)
+        raise
 
 
 def _plan(
@@ -132,9 +175,10 @@ def _firmware_runs(firmware: Firmware | None) -> list[Run]:
 
 
 def _write(board: flash.Board, runs: list[Run], watcher: Watcher) -> None:
+    started = time.monotonic()
     used = flash.write(board.port, runs, watcher.writing, baud=board.baud, chip=board.chip)
-    total = sum(len(run.data) for run in runs)
-    watcher.step(f"wrote {_kib(total)} in {len(runs)} pieces at {used} baud, each read back by MD5")
+    took = time.monotonic() - started
+    watcher.step(f"wrote {_kib(runs)} at {used} baud in {took:.1f} s, read back by its MD5")
 
 
 def _prove(port: str, proof_s: float, watcher: Watcher) -> Verdict:
@@ -148,5 +192,5 @@ def _prove(port: str, proof_s: float, watcher: Watcher) -> Verdict:
         return proof.follow(opened, proof_s, watcher.event, watcher.output)
 
 
-def _kib(size: int) -> str:
-    return f"{size / 1024:.0f} KiB"
+def _kib(runs: list[Run]) -> str:
+    return f"{sum(len(run.data) for run in runs) >> 10} KiB"

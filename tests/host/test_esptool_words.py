@@ -66,6 +66,12 @@ def test_an_unknown_fault_says_the_task_and_esptools_own_words() -> None:
     assert error.message == "esptool failed to write the flash on PORT (esptool: The moon is full)"
 
 
+def test_an_esptool_that_ends_without_a_word_lost_its_connection() -> None:
+    output = CONNECTED + "Writing at 0x00204000 [=>   ] 5.5% 1/2 [0s]\n\nStaying in bootloader.\n"
+    error = esptool_words.explain(output, "PORT", "write the flash")
+    assert error.message == "the board on PORT went away"
+
+
 def test_of_a_traceback_only_its_last_line_is_told() -> None:
     output = "Traceback (most recent call last):\n  File x, line 3, in y\nKeyError: 'z'\n"
     error = esptool_words.explain(output, "PORT", "read the flash")

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, cast
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
+from firmshake import interrupts
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
 
@@ -29,6 +31,7 @@ _SSID = "demo-network"
 _EXPECTED = "tls.server_certificate/expired"
 # The board notices that its broker went away, waits a moment and climbs again
 _SEEN_S = 60.0
+_CLEAN_UP_S = 10.0  # for a command that is interrupted
 
 
 @click.command()
@@ -41,45 +44,60 @@ def command() -> None:
     from firmshake import localbroker, project, tools
     from firmshake.virtual import VirtualBoard, Wifi
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Live(highlight=False, soft_wrap=True)
     tools.micropython(), tools.mosquitto()  # said now, rather than half way
     passphrase = secrets.token_urlsafe(16).encode()
-    with tempfile.TemporaryDirectory(prefix="firmshake-demo-") as scratch:
-        folder = Path(scratch) / "fleet"
+    with _scratch() as scratch:
         port = localbroker.free_port()
-        _title(console, 1, "A project: settings, a private CA, a broker's certificate")
+        console.title(1, "A project: settings, a private CA, a broker's certificate")
         wifi = ["--wifi-ssid", _SSID, "--wifi-password-fd", "0", "--no-ntp"]
         _run(console, scratch, passphrase, "init", "fleet", "--broker", f"127.0.0.1:{port}", *wifi)
+        folder = scratch / "fleet"
         fleet = project.load(folder)
-        _title(console, 2, "A real broker that wants client certificates, and a virtual ESP32")
+        console.title(2, "A real broker that wants client certificates, and a virtual ESP32")
         broker = localbroker.LocalBroker(fleet.broker_folder, "127.0.0.1", port)
         with broker, VirtualBoard(wifi=Wifi(_SSID)) as board:
-            console.print(f"  mosquitto listens on 127.0.0.1:{port}")
-            console.print(f"  the board answers on {board.url}")
-            _title(console, 3, "The board: from its boot loader to a proved mutual-TLS connection")
-            _run(console, str(folder), passphrase, "provision", board.url)
-            _title(console, 4, "The broker's certificate expires: what does the board say?")
+            console.say(f"  mosquitto listens on 127.0.0.1:{port}")
+            console.say(f"  the board answers on {board.url}")
+            console.title(3, "The board: from its boot loader to a proved mutual-TLS connection")
+            _run(console, folder, passphrase, "provision", board.url)
+            console.title(4, "The broker's certificate expires: what does the board say?")
             _expire(console, board.url, fleet, broker, passphrase)
-    console.print("\n[bold]That was all of it[/]: keys, board and broker of this demo are gone.")
-    console.print("With a board of your own: README.md, From here to a real board.")
+    console.say("\n[bold]That was all of it[/]: keys, board and broker of this demo are gone.")
+    console.say("With a board of your own: README.md, From here to a real board.")
 
 
-def _title(console: Console, number: int, text: str) -> None:
-    console.print(f"\n[bold]{number}. {text}[/]")
+class _Live(Console):
+    """A console whose lines come at once, and in order with what other processes write."""
+
+    def say(self, text: str) -> None:
+        self.print(text)
+        self.file.flush()
+
+    def title(self, number: int, text: str) -> None:
+        self.say(f"\n[bold]{number}. {text}[/]")
+
+    def command(self, line: str) -> None:
+        self.say(f"[bold cyan]$ {escape(line)}[/]")
 
 
-def _run(console: Console, folder: str, passphrase: bytes, *arguments: str) -> None:
+@contextlib.contextmanager
+def _scratch() -> Iterator[Path]:
+    """A folder that is gone afterwards."""
+    with interrupts.held():
+        folder = tempfile.TemporaryDirectory(prefix="firmshake-demo-")
+    with folder as path:
+        yield Path(path)
+
+
+def _run(console: _Live, folder: Path, passphrase: bytes, *arguments: str) -> None:
     """Run one command of ours as a user would, the passphrase through a pipe."""
-    console.print(f"[bold cyan]$ firmshake {shlex.join(arguments)}[/]")
-    console.file.flush()
+    console.command(f"firmshake {shlex.join(arguments)}")
     with _readable(passphrase) as fd:
-        done = subprocess.run(
-            [sys.executable, "-m", "firmshake", *arguments, "--passphrase-fd", str(fd)],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[fd],
-        )
-    if done.returncode:
+        command = [sys.executable, "-P", "-m", "firmshake", *arguments, "--passphrase-fd", str(fd)]
+        with _running(command, folder, fd) as process:
+            status = process.wait()
+    if status:
         raise Error(
             f"firmshake {arguments[0]} failed in the demo",
             hint="run `firmshake demo` again; if it fails again, please report it with this output",
@@ -87,19 +105,37 @@ def _run(console: Console, folder: str, passphrase: bytes, *arguments: str) -> N
 
 
 @contextlib.contextmanager
+def _running(command: list[str], folder: Path, fd: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a command; it is ended with the context, and may clean up before."""
+    process = None
+    try:
+        with interrupts.held():
+            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, pass_fds=[fd])
+        yield process
+    finally:
+        if process is not None and process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_CLEAN_UP_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+@contextlib.contextmanager
 def _readable(secret: bytes) -> Iterator[int]:
     """A descriptor to read the secret from, as a line."""
     read, write = os.pipe()
     try:
-        os.write(write, secret + b"\n")
-        os.close(write)
+        with os.fdopen(write, "wb") as file:
+            file.write(secret + b"\n")
         yield read
     finally:
         os.close(read)
 
 
 def _expire(
-    console: Console, url: str, fleet: Project, broker: LocalBroker, passphrase: bytes
+    console: _Live, url: str, fleet: Project, broker: LocalBroker, passphrase: bytes
 ) -> None:
     """Give the broker a certificate that expired yesterday, and show what the board makes of it."""
     from firmshake import project, serialport
@@ -113,8 +149,8 @@ def _expire(
         broker.stop()
         write_broker_certificate(fleet.broker_folder, expired)
         broker.start()
-        console.print("  the broker was restarted with a certificate that expired yesterday")
-        console.print(f"[bold cyan]$ firmshake console {url}[/]")
+        console.say("  the broker was restarted with a certificate that expired yesterday")
+        console.command(f"firmshake console {url}")
         _watch(console, cast("OpenPort", opened))
 
 
@@ -135,4 +171,7 @@ def _watch(console: Console, port: OpenPort) -> None:
                 printer.end_line()
                 return
         if time.monotonic() > ends:
-            raise Error("the board did not name the expired certificate in time")
+            raise Error(
+                "the board did not name the expired certificate in time",
+                hint="run `firmshake demo` again; a computer under heavy load may be too slow",
+            )

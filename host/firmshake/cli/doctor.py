@@ -36,13 +36,18 @@ _FILE = click.Path(path_type=Path)
 @click.option("--cert", type=_FILE, metavar="FILE", help="The client's certificate and chain.")
 @click.option("--key", type=_FILE, metavar="FILE", help="The client's private key, unencrypted.")
 @click.option(
-    "--device", metavar="ID", help="The device id; in a project, an identity made for it."
+    "--device",
+    type=DeviceId(),
+    metavar="ID",
+    help="The device's id; in a project, it is given a key and a certificate for this climb.",
 )
 @click.option("--server-name", metavar="NAME", help="The name that the broker has to show.")
-@click.option("--clock", metavar="WHEN", help="The time that the agent believes: 2026-01-02T03:04.")
+@click.option(
+    "--clock", metavar="WHEN", help="The time that the agent believes, as 2026-01-02T03:04 (UTC)."
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0.1, max=600),
+    type=Seconds(min=0.1, max=600),
     default=15.0,
     show_default=True,
     metavar="SECONDS",

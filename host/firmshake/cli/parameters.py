@@ -11,16 +11,14 @@ from firmshake import deviceid
 from firmshake.errors import Error
 
 
-class DeviceId(click.ParamType):
+class DeviceId(click.types.StringParamType):
     """A device's id."""
 
     name = "id"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
-            return deviceid.check(str(value))
+            return deviceid.check(super().convert(value, param, ctx))
         except Error as error:
             self.fail(f"{error.message}; {error.hint}", param, ctx)
 
@@ -28,9 +26,7 @@ class DeviceId(click.ParamType):
 class Seconds(click.FloatRange):
     """A time span of finite length; "nan" is a float too, and in every range."""
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         seconds = super().convert(value, param, ctx)
         if math.isnan(seconds):
             self.fail("'nan' is no number of seconds", param, ctx)

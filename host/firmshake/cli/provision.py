@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -12,15 +13,21 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from firmshake.cli import passphrase
+from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
 from firmshake.event import Event, Output
+from firmshake.ladderview import Hanging
 from firmshake.provision import PROOF_S, Outcome, provision
 
 # what USB bridges of the last ten years keep up with; esptool falls back where one does not
 _BAUD = 921600
+_SLOWEST, _FASTEST = 9600, 6_000_000
+
+_LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
 
 
 @click.command()
@@ -30,10 +37,17 @@ _BAUD = 921600
     "folder",
     default=".",
     type=click.Path(path_type=Path),
-    help="The project folder, this folder by itself.",
+    metavar="FOLDER",
+    help="The project's folder. By itself: this folder.",
 )
 @click.option("--virtual", is_flag=True, help="Use a virtual board where there is no real one.")
-@click.option("--id", "device_id", help="The device id. By itself: the fleet's prefix and the MAC.")
+@click.option(
+    "--id",
+    "device_id",
+    type=DeviceId(),
+    metavar="ID",
+    help="The device's id. By itself: the fleet's prefix and the board's hardware address.",
+)
 @click.option(
     "--firmware",
     "firmware_file",
@@ -42,10 +56,17 @@ _BAUD = 921600
     help="MicroPython's .bin for the chip, written where the board has no MicroPython.",
 )
 @click.option("--sha256", metavar="HEX", help="The SHA-256 that the firmware file must have.")
-@click.option("--baud", type=click.IntRange(min=9600), default=_BAUD, show_default=True)
+@click.option(
+    "--baud",
+    type=click.IntRange(_SLOWEST, _FASTEST),
+    default=_BAUD,
+    show_default=True,
+    metavar="RATE",
+    help="The speed to try first.",
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=Seconds(min=1, max=_LONGEST_S),
     default=PROOF_S,
     show_default=True,
     metavar="SECONDS",
@@ -76,15 +97,10 @@ def command(
     plugged in. The board gets a key and a certificate of its own, and the agent that connects with
     them; its filesystem is replaced. It is proved when it has connected to the broker.
     """
-    from firmshake import deviceid, firmware, project
+    from firmshake import firmware, project
     from firmshake.registry import Registry
 
-    if sha256 is not None and firmware_file is None:
-        raise Error("--sha256 goes with --firmware", status=2)
-    if virtual and port is not None:
-        raise Error("--virtual goes without a PORT", status=2)
-    if device_id is not None:
-        deviceid.check(device_id)
+    _check_usage(port, virtual, firmware_file, sha256)
     fleet = project.load(folder)
     image = firmware.load(firmware_file, sha256=sha256) if firmware_file else None
     registry = Registry.open(fleet.registry_path)
@@ -103,6 +119,23 @@ def command(
             proof_s=timeout,
         )
     _conclude(outcome, as_json)
+
+
+def _check_usage(
+    port: str | None, virtual: bool, firmware_file: Path | None, sha256: str | None
+) -> None:
+    if virtual and port is not None:
+        raise Error("--virtual goes without a PORT", hint="leave one of them out", status=2)
+    if sha256 is None:
+        return
+    if firmware_file is None:
+        raise Error("--sha256 goes with --firmware", hint="name the file as well", status=2)
+    if not re.fullmatch(r"\s*[0-9A-Fa-f]{64}\s*", sha256):
+        raise Error(
+            "--sha256 is no SHA-256",
+            hint="give its 64 hexadecimal digits, as sha256sum prints them",
+            status=2,
+        )
 
 
 class _Screen:
@@ -126,12 +159,15 @@ class _Screen:
 
     def step(self, text: str) -> None:
         self._stop_bar()
-        self._console.print(f"[green]✓[/] {text}" if self._fancy else f"- {text}")
+        mark = Text("-") if self._console.options.ascii_only else Text("✓", "green")
+        self._console.print(Hanging(mark, Text(text), column=2, indent=0))
 
     def please(self, text: str) -> None:
-        self._console.print(f"please: {text}", style="bold yellow")
+        self._console.print(Text(f"please: {text}", "bold yellow"))
 
     def writing(self, done: int, total: int) -> None:
+        if not self._console.is_terminal:
+            return
         if self._bar is None:
             columns = (
                 TextColumn("  writing"),
@@ -152,10 +188,6 @@ class _Screen:
     def output(self, output: Output) -> None:
         self._said.append(output)
         del self._said[:-20]
-
-    @property
-    def _fancy(self) -> bool:
-        return not self._console.options.ascii_only
 
     def _stop_bar(self) -> None:
         if self._bar is not None:

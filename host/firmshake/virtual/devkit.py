@@ -54,8 +54,8 @@ class VirtualBoard:
     a new flash holds; none of it if `blank`. `clock` is where the board's clock stands at power-on:
     2000-01-01 as on an ESP32, or None for the computer's; where there is no libfaketime it is the
     computer's in any case, see `has_own_clock`. `raw_port` serves plain TCP too (`socket://`), 0
-    for any free port. With `boot_held` the button BOOT is held from the start. Raises Error where the
-    flash, a port or MicroPython cannot be had.
+    for any free port. With `boot_held` the button BOOT is held from the start. Raises Error where
+    the flash, a port or MicroPython cannot be had.
     """
 
     def __init__(

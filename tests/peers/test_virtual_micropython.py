@@ -1,0 +1,372 @@
+"""The virtual board with the real MicroPython in it: what was flashed runs, and tools reach it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import littlefs
+import pytest
+import serial
+from support import pki, servers
+
+from firmshake.virtual import VirtualBoard, Wifi
+
+FILESYSTEM = 0x200000
+# no line of the product's is that slow: only a hang gets here
+PATIENCE_S = 60
+
+
+@contextmanager
+def console(board: VirtualBoard, baud: int = 115200) -> Iterator[serial.SerialBase]:
+    port = serial.serial_for_url(board.url, baud, timeout=0.1)
+    try:
+        yield port
+    finally:
+        port.close()
+
+
+def read_until(port: serial.SerialBase, wanted: bytes) -> bytes:
+    seen, deadline = b"", time.monotonic() + PATIENCE_S
+    while wanted not in seen:
+        assert time.monotonic() < deadline, seen
+        seen += port.read(max(1, port.in_waiting))
+    return seen
+
+
+def mpremote(board: VirtualBoard, *arguments: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout
+    return run.stdout
+
+
+def filesystem(files: dict[str, bytes], blocks: int = 512) -> bytes:
+    """A LittleFS as MicroPython mounts it on an ESP32."""
+    made = littlefs.LittleFS(
+        block_size=4096,
+        block_count=blocks,
+        read_size=32,
+        prog_size=32,
+        cache_size=128,
+        lookahead_size=32,
+        disk_version=0x00020000,
+    )
+    for name, data in files.items():
+        made.makedirs(os.path.dirname(name) or "/", exist_ok=True)
+        with made.open(name, "wb") as file:
+            file.write(data)
+    return bytes(made.context.buffer)
+
+
+def flashed(files: dict[str, bytes], **options: object) -> VirtualBoard:
+    board = VirtualBoard(**options)  # type: ignore[arg-type]
+    board.flash.program(FILESYSTEM, filesystem(files))
+    return board
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[VirtualBoard]:
+    """A board at its prompt, for tests that leave it there."""
+    with VirtualBoard(wifi=Wifi("home", "secret word")) as board:
+        yield board
+
+
+def test_what_was_flashed_runs_after_reset() -> None:
+    main = b"import greeting, sys\nprint('it is', greeting.WORD, sys.path)\n"
+    with (
+        flashed({"main.py": main, "lib/greeting.py": b"WORD = 'firm'"}) as board,
+        console(board) as port,
+    ):
+        board.press_reset()
+        seen = read_until(port, b">>> ")
+    assert b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\n" in seen
+    assert b"it is firm ['', '.frozen', '/lib']\r\n" in seen
+    assert b"MicroPython v1." in seen
+
+
+def test_what_the_board_writes_is_in_its_flash_and_survives_a_reset() -> None:
+    main = b"open('n', 'a').write('x')\nprint('wrote', open('n').read())\n"
+    with flashed({"main.py": main}) as board, console(board) as port:
+        board.press_reset()
+        read_until(port, b"wrote ")
+        board.press_reset()
+        read_until(port, b"wrote xx")
+        image = board.flash.read(FILESYSTEM, 2 << 20)
+    made = littlefs.LittleFS(block_size=4096, block_count=512, mount=False)
+    made.context.buffer[:] = image
+    made.mount()
+    with made.open("n", "rb") as file:
+        assert file.read().startswith(b"x")
+
+
+def test_an_erased_filesystem_is_formatted_and_a_damaged_one_is_left_alone() -> None:
+    with VirtualBoard() as board, console(board) as port:
+        board.flash.erase(FILESYSTEM, 2 << 20)
+        board.press_reset()
+        assert b"Performing initial setup" in read_until(port, b">>> ")
+        board.flash.program(FILESYSTEM, bytes(8192))
+        damaged = board.flash.read(FILESYSTEM, 2 << 20)
+        board.press_reset()
+        read_until(port, b"corrupted")
+        read_until(port, b"corrupted")
+        assert board.flash.read(FILESYSTEM, 2 << 20) == damaged
+
+
+def test_mpremote_executes_copies_and_lists(idle: VirtualBoard, tmp_path: Path) -> None:
+    assert mpremote(idle, "exec", "print(6 * 7)") == "42\n"
+    source, back = tmp_path / "source", tmp_path / "back"
+    source.write_bytes(bytes(range(256)) * 5)
+    mpremote(idle, "fs", "cp", str(source), ":/copied")
+    assert "1280 copied" in mpremote(idle, "fs", "ls", ":/")
+    mpremote(idle, "fs", "cp", ":/copied", str(back))
+    assert back.read_bytes() == source.read_bytes()
+
+
+def test_mpremote_stops_a_program_that_never_ends() -> None:
+    with flashed({"main.py": b"while True:\n print('tick')\n"}) as board:
+        assert mpremote(board, "exec", "print('stopped')") == "stopped\n"
+
+
+def test_an_error_shows_the_programs_lines_and_none_of_the_boards_own(idle: VirtualBoard) -> None:
+    with console(idle) as port:
+        port.write(b"\r\x03\x01")
+        read_until(port, b"raw REPL; CTRL-B to exit\r\n>")
+        port.write(b"print('before')\n1/0\x04")
+        seen = read_until(port, b"\x04>")
+        port.write(b"\x02")
+        read_until(port, b">>> ")
+    assert seen == (
+        b"OKbefore\r\n\x04Traceback (most recent call last):\r\n"
+        b'  File "<stdin>", line 2, in <module>\r\n'
+        b"ZeroDivisionError: divide by zero\r\n\x04>"
+    )
+
+
+def test_the_prompt_for_people_edits_continues_and_restarts(idle: VirtualBoard) -> None:
+    with console(idle) as port:
+        port.write(b"\r\x03")
+        read_until(port, b">>> ")
+        port.write(b"12\x7f3 * 2\r")
+        assert b"\r\n26\r\n>>> " in read_until(port, b"26\r\n>>> ")
+        port.write(b"for n in (1, 2):\r  print(n * 7)\r\r")
+        read_until(port, b"7\r\n14\r\n>>> ")
+        port.write(b"\x04")
+        read_until(port, b"MPY: soft reboot\r\n")
+        read_until(port, b">>> ")
+
+
+def test_two_interrupts_at_once_leave_the_board_at_its_prompt() -> None:
+    with flashed({"main.py": b"while True:\n pass\n"}) as board, console(board) as port:
+        port.write(b"\r\x03\x03")
+        read_until(port, b">>> ")
+        port.write(b"6 * 7\r")
+        read_until(port, b"\r\n42\r\n")
+
+
+def test_the_computers_files_cannot_be_seen(idle: VirtualBoard) -> None:
+    listed = mpremote(idle, "exec", "import os; print(sorted(os.listdir('/')))")
+    assert "etc" not in listed
+    assert "boot.py" in listed
+    opened = mpremote(
+        idle, "exec", "try:\n open('/etc/passwd')\nexcept OSError as e:\n print(e.errno)"
+    )
+    assert opened == "2\n"
+
+
+@pytest.mark.parametrize(
+    ("ssid", "password", "status"),
+    [("home", "secret word", 1010), ("home", "wrong", 202), ("away", "secret word", 201)],
+)
+def test_wifi_ends_as_on_an_esp32(
+    idle: VirtualBoard, ssid: str, password: str, status: int
+) -> None:
+    code = (
+        "import network, time\n"
+        "w = network.WLAN(network.STA_IF)\n"
+        "w.active(True)\n"
+        f"w.connect({ssid!r}, {password!r})\n"
+        "print(w.status() == network.STAT_CONNECTING)\n"
+        "while w.status() == network.STAT_CONNECTING: time.sleep_ms(10)\n"
+        "print(w.status(), w.isconnected(), w.ifconfig()[0] != '0.0.0.0')\n"
+        "w.active(False)\n"
+    )
+    connected = status == 1010
+    assert mpremote(idle, "exec", code) == f"True\n{status} {connected} {connected}\n"
+
+
+def test_seconds_count_from_2000_and_the_machine_is_itself(idle: VirtualBoard) -> None:
+    code = (
+        "import time, machine\n"
+        "print(time.gmtime(0)[:3], time.gmtime()[0], time.time() < 86400)\n"
+        "print(machine.unique_id().hex(), machine.RTC().datetime()[0])\n"
+    )
+    told = mpremote(idle, "exec", code)
+    assert told == f"(2000, 1, 1) 2000 True\n{idle.mac.replace(':', '')} 2000\n"
+
+
+def test_the_board_judges_certificates_by_its_own_clock() -> None:
+    fleet = pki.fleet()
+    context = servers.context(fleet.broker)
+    with servers.tls(context, servers.hold) as port:
+        main = f"""
+import json, machine, socket, tls, time
+def meet():
+    s = socket.socket()
+    s.connect(socket.getaddrinfo('127.0.0.1', {port})[0][-1])
+    c = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
+    c.load_verify_locations(open('/ca.der', 'rb').read())
+    try:
+        c.wrap_socket(s, server_hostname='127.0.0.1')
+        return 'good'
+    except (ValueError, OSError) as e:
+        return str(e)
+    finally:
+        s.close()
+print('at first:', meet())
+machine.RTC().datetime(({pki.NOW.year}, {pki.NOW.month}, {pki.NOW.day}, 0, 23, 59, 0, 0))
+print('and now:', meet())
+"""
+        files = {"main.py": main.encode(), "ca.der": fleet.device.anchors_der()}
+        with flashed(files) as board, console(board) as line:
+            assert board.has_own_clock
+            board.press_reset()
+            seen = read_until(line, b">>> ")
+    assert b"at first: The certificate validity starts in the future\r\n" in seen
+    assert b"and now: good\r\n" in seen
+
+
+def test_at_another_speed_the_board_is_not_understood() -> None:
+    with VirtualBoard() as board:
+        with console(board, 9600) as port:
+            port.write(b"6 * 7\r")
+            port.baudrate = 115200
+            port.write(b"\r\x03" + b"1 + 1\r")
+            seen = read_until(port, b"\r\n2\r\n")
+        assert b"42" not in seen
+
+
+def test_a_second_tool_finds_the_port_in_use(idle: VirtualBoard) -> None:
+    with console(idle), pytest.raises(serial.SerialException):
+        serial.serial_for_url(idle.url, 115200)
+    with console(idle) as port:
+        port.write(b"\r\x03")
+        read_until(port, b">>> ")
+
+
+# ends: whatever happens to the board, no process stays
+
+
+def children(of: int) -> list[int]:
+    path = Path(f"/proc/{of}/task")
+    found = [task / "children" for task in path.iterdir()]
+    return [int(number) for file in found for number in file.read_text().split()]
+
+
+def gone(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+def wait_until_gone(processes: list[int]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(gone(process) for process in processes):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_unplugged_the_board_is_off_and_its_port_refuses() -> None:
+    with flashed({"main.py": b"print('alive')\nwhile True: pass\n"}) as board:
+        with console(board) as port:
+            board.press_reset()
+            read_until(port, b"alive")
+            running = children(os.getpid())
+            board.unplug()
+            wait_until_gone([one for one in running if one not in children(os.getpid())])
+            with pytest.raises(serial.SerialException):
+                while True:
+                    port.read(100)
+        with pytest.raises(serial.SerialException, match="refused"):
+            serial.serial_for_url(board.url, 115200)
+        board.replug()
+        with console(board) as port:
+            board.press_reset()
+            read_until(port, b"alive")
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_however_the_command_ends_nothing_stays_behind(end: signal.Signals, tmp_path: Path) -> None:
+    flash = tmp_path / "flash.bin"
+    command = [sys.executable, "-m", "firmshake", "virtual", "--flash", str(flash)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith(b"rfc2217://127.0.0.1:")
+        deadline = time.monotonic() + PATIENCE_S
+        while not (running := children(run.pid)):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        run.send_signal(end)
+        rest, complaint = run.communicate(timeout=PATIENCE_S)
+        assert b"Traceback" not in complaint
+        assert rest == b""
+        assert run.returncode == (-9 if end == signal.SIGKILL else 130)
+    wait_until_gone(running)
+
+
+def test_the_command_keeps_the_flash_in_a_file_and_a_secret_out_of_sight(tmp_path: Path) -> None:
+    flash, secret = tmp_path / "flash.bin", tmp_path / "password"
+    secret.write_text("very secret\n")
+    options = ["--flash", str(flash), "--blank", "--flash-size", "2MB", "--clock", "now"]
+    command = [sys.executable, "-m", "firmshake", "virtual", *options]
+    command += ["--ssid", "home", "--wifi-password", str(secret), "--faster-than-life"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline().startswith(b"rfc2217://127.0.0.1:")
+        assert b"very secret" not in Path(f"/proc/{run.pid}/cmdline").read_bytes()
+        run.send_signal(signal.SIGINT)
+        run.communicate(timeout=PATIENCE_S)
+    assert flash.read_bytes() == b"\xff" * (2 << 20)
+    assert flash.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (["--mac", "hello"], 2, "six bytes such as"),
+        (["--clock", "soon"], 2, "a time such as"),
+        (["--wifi-password", "nowhere"], 2, "cannot be read from nowhere"),
+        (["--flash", "nowhere/flash.bin"], 1, "cannot be opened"),
+        (["--port", "{busy}"], 1, "cannot be had"),
+    ],
+)
+def test_what_cannot_be_had_is_said_in_a_line(
+    idle: VirtualBoard, tmp_path: Path, options: list[str], status: int, said: str
+) -> None:
+    options = [option.replace("{busy}", str(idle.port)) for option in options]
+    run = subprocess.run(
+        [sys.executable, "-m", "firmshake", "virtual", *options],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert run.returncode == status
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+    assert run.stdout == ""
