@@ -32,18 +32,21 @@ def run(runtime: object, source: object, write: object) -> None:
     failures = 0
     while True:
         climb = Climb(runtime, report, source)
+        failure = None
         held = runtime.ticks()
         try:
             climb.up()
             held = runtime.ticks()
-            climb.session.hold()
-        except Failure as failure:
-            report.fail(failure)
-            if failure.stage == "ready" and runtime.since(held) > _GOOD_MS:
-                failures = 0
+            climb.hold()
+        except Failure as ended:
+            failure = ended
         finally:
             climb.close()
-        climb = None  # its memory is wanted by the next
+        climb = None  # its memory is wanted by the report, and by the next
+        runtime.tidy()
+        report.fail(failure)
+        if failure.stage == "ready" and runtime.since(held) > _GOOD_MS:
+            failures = 0
         failures += 1
         ms = backoff.wait_ms(failures, runtime.random())
         report.event("boot", "info", {"retry_ms": ms})

@@ -56,7 +56,9 @@ def _replace(
     parts = [pieces[0]]
     for piece in pieces[1:]:
         key, _, rest = piece.partition("}")
-        value = evidence.get(key, missing)
+        value = evidence.get(key)
+        if value is None:
+            value = missing
         if value is None:
             return None
         parts.append(str(value))

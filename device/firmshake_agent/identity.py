@@ -27,6 +27,8 @@ _FIELDS = {
     "limit_ms": (int, False),
 }
 
+_MOST = {"port": 65535, "keepalive": 65534}  # MiniMQTT takes less than 65535
+
 
 class Identity:
     """A board's settings and identity; `context` is the runtime's, ready for a handshake."""
@@ -104,13 +106,24 @@ def _settings(data: bytes) -> "dict[str, object]":
         value = settings.get(key)
         if value is None and not needed:
             continue
-        if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-            raise _failure("config_invalid", detail="%s is missing or of the wrong type" % key)
-    if not 0 < settings["port"] < 65536:
-        raise _failure("config_invalid", detail="port %d is not a port" % settings["port"])
-    if settings.get("wifi") is not None and not settings["wifi"].get("ssid"):
+        good = isinstance(value, kind) and not isinstance(value, bool) and value != ""
+        if not good or (kind is int and not 0 <= value <= _MOST.get(key, value)):
+            raise _failure("config_invalid", detail="%s is missing or wrong" % key)
+    if not settings["port"]:
+        raise _failure("config_invalid", detail="port 0 is not a port")
+    wifi = settings.get("wifi")
+    if wifi is not None and not _is_text(wifi.get("ssid")):
         raise _failure("config_invalid", detail="wifi has no ssid")
+    if wifi and wifi.get("password") and not _is_text(wifi["password"]):
+        raise _failure("config_invalid", detail="wifi password is no text")
+    for server in settings.get("ntp") or ():
+        if not _is_text(server):
+            raise _failure("config_invalid", detail="ntp names no server")
     return settings
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _read(source: object, name: str) -> bytes:
@@ -164,7 +177,9 @@ def _context(runtime: object, identity: Identity, key: "bytes | None") -> object
             load_one(context, *arguments)
         except (ValueError, OSError) as error:
             text = str(error)
-            raise _failure("bad_certificate" if "cert" in text else cause, detail=text[:60])
+            if cause == "bad_key" and "cert" in text:
+                cause = "bad_certificate"
+            raise _failure(cause, detail=text[:60])
     return context
 
 

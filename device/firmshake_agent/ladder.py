@@ -23,8 +23,15 @@ class Climb:
 
     def up(self) -> None:
         """Climb to ready. Raises Failure; any other error of a stage becomes one."""
+        self._guarded(self._climb)
+
+    def hold(self) -> None:
+        """Hold the session until it ends, which is a Failure too."""
+        self._guarded(self.session.hold)
+
+    def _guarded(self, work: object) -> None:
         try:
-            self._climb()
+            work()
         except Failure:
             raise
         except MemoryError:
@@ -102,7 +109,10 @@ class Climb:
     def close(self) -> None:
         """Leave the session and close the socket, whatever was reached."""
         if self.session is not None:
-            self.session.leave()
+            try:
+                self.session.leave()
+            except Exception:
+                pass  # it is gone already, and the next climb must not suffer from it
             self.session = None
         if self._sock is not None:
             self._runtime.close(self._sock)

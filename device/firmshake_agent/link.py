@@ -8,6 +8,7 @@ once what MiniMQTT would hide or wait for: a refusal, a close, silence.
 import errno
 
 FIRST = 8  # of the broker's plaintext that are kept; a CONNACK is four
+_REST_MS = 10000  # how long the rest of a packet may take
 
 
 class Ended(Exception):
@@ -35,6 +36,11 @@ class Link:
         self._turn_ms = 1000
         self._asked = 0
         self._limit_ms = None
+        # where the next byte falls (MQTT 3.1.1, 2.2): 0 in front of a packet, 1 in its length, 2 in
+        # its body; shift or size of the part that is being read
+        self._place = 0
+        self._rest = 0
+        self._shift = 0
 
     def expect(self, ms: "int | None") -> None:
         """From now on the broker has so long to answer; None: it may be silent for ever."""
@@ -63,10 +69,14 @@ class Link:
             self._guarded(self._stream.write, data)
 
     def recv_into(self, buf: bytearray, size: int) -> int:
-        """At least one byte, or OSError(ETIMEDOUT) when none came in this turn. Raises Ended."""
+        """At least one byte, or OSError(ETIMEDOUT) when none came in this turn. Raises Ended.
+
+        Inside a packet there is no such error: MiniMQTT would lose the part that has come.
+        """
         self.flush()
         self._tap.quiet = True
-        self._tap.deadline(self._turn_ms)
+        # a packet that has begun is on its way: what is lost on a bad network comes within seconds
+        self._tap.deadline(_REST_MS if self._place else self._turn_ms)
         view = memoryview(buf)[:size]
         while True:
             count = self._guarded(self._stream.readinto, view)
@@ -79,18 +89,36 @@ class Link:
                 self._be_patient()
                 raise OSError(errno.ETIMEDOUT, "nothing yet")
         self._keep(view[:count])
+        self._follow(view[:count])
         return count
 
     def _be_patient(self) -> None:
-        if self._limit_ms is not None and self._runtime.since(self._asked) > self._limit_ms:
+        silent = self._limit_ms is not None and self._runtime.since(self._asked) > self._limit_ms
+        if silent or self._place:
             raise Ended("silent")
+
+    def _follow(self, data: memoryview) -> None:
+        for byte in data:
+            if self._place == 0:  # the packet's type
+                self._place, self._rest, self._shift = 1, 0, 0
+            elif self._place == 1:
+                self._rest |= (byte & 127) << self._shift
+                self._shift += 7
+                if byte < 128:
+                    self._place = 2 if self._rest else 0
+            else:
+                self._rest -= 1
+                if self._rest == 0:
+                    self._place = 0
 
     def _keep(self, data: memoryview) -> None:
         if len(self.first) >= FIRST:
             return
         self.first += bytes(data[: FIRST - len(self.first)])
         # a CONNACK that refuses, or what no broker sends: MiniMQTT would ask on, or raise KeyError
-        if self.first[0] != 0x20 or (len(self.first) >= 4 and self.first[3]):
+        if self.first[0] != 0x20 or (
+            len(self.first) >= 4 and (self.first[1] != 2 or self.first[3])
+        ):
             raise Ended("refused")
 
     def _guarded(self, call: object, data: object) -> "int | None":

@@ -80,7 +80,7 @@ class Session:
         seen, link = self._channel.seen, self._link
         first = link.first
         evidence = {"client_id": self._identity.device, "bytes_in": seen.bytes_in}
-        if len(first) >= 4 and first[:2] == b"\x20\x02":
+        if len(first) >= 4 and first[0] == 0x20 and first[3]:  # MQTT 5 answers with three bytes
             evidence["code"] = first[3]
             return Failure("mqtt", _CONNACK.get(first[3], "refused"), evidence)
         if first:

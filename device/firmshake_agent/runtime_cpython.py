@@ -238,6 +238,8 @@ class Runtime:
 
     def tls_words(self, error: Exception, tap: object) -> "tuple[str, ...]":
         """What the error means, in the words that tlscause judges by."""
+        if isinstance(error, MemoryError):
+            return ("memory",)
         words = []
         if isinstance(error, ssl.SSLCertVerificationError):
             words.append(_VERIFY.get(error.verify_code, "unknown_ca"))

@@ -90,14 +90,20 @@ class Runtime:
         self.clock_is_kept = not hasattr(machine, "RTC")
         self._poll = None
         self._polled = None
+        self._ms = 0
+        self._seen = time.ticks_ms()
 
     # time
 
     def ticks(self) -> int:
-        return time.ticks_ms()
+        """Milliseconds, added up: the port's own count comes round after 12 days."""
+        now = time.ticks_ms()
+        self._ms += time.ticks_diff(now, self._seen)
+        self._seen = now
+        return self._ms
 
     def since(self, ticks: int) -> int:
-        return time.ticks_diff(time.ticks_ms(), ticks)
+        return self.ticks() - ticks
 
     def sleep(self, ms: int) -> None:
         time.sleep_ms(ms)

@@ -99,7 +99,10 @@ class Tap(_Stream):
         """Nothing is closed here: the socket belongs to who opened it."""
 
     def listen(self, ms: int = LAST_WORD_MS) -> None:
-        """Read what the server has sent already, for the observer alone, until it falls silent."""
+        """Read what the server has sent already, for the observer alone, until it falls silent.
+
+        One that never does is heard for LAST_WORD_MS beyond `ms`.
+        """
         buf = bytearray(64)
         started = self._runtime.ticks()
         while not self.ended:
@@ -117,6 +120,8 @@ class Tap(_Stream):
                 self.ended = True
             else:
                 self._observer.received(memoryview(buf)[:count])
+                if left < -LAST_WORD_MS:
+                    return
 
     def _failed(self, error: OSError) -> int:
         code = error.args[0] if error.args else 0

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import firmshake_agent
 from firmshake import bundle, interrupts, tools, verdict
 from firmshake.errors import Error
 from firmshake.event import Event
@@ -136,10 +135,8 @@ def _bundle(settings: Mapping[str, object], files: Mapping[str, bytes]) -> bytes
 
 def _command(runtime: str, bits: int, heap: str | None) -> tuple[list[str], dict[str, str]]:
     if runtime == "cpython":
-        agent = str(Path(firmshake_agent.__file__).parents[1])
-        path = os.pathsep.join(filter(None, [agent, os.environ.get("PYTHONPATH")]))
-        # -P: a json.py in the current folder is not the one that the agent means
-        return [sys.executable, "-P", "-m", "firmshake_agent.once"], {"PYTHONPATH": path}
+        # -P: the folder that we were started in is no place to find modules in
+        return [sys.executable, "-P", "-m", "firmshake_agent.once"], {}
     command = tools.micropython(bits)
     if heap:
         command += ["-X", f"heapsize={heap}"]

@@ -49,8 +49,14 @@ OPENING = (
         CHOOSE_PORT,
     ),
     Fault(
+        # what a hub or a virtual board does too whose port is taken: it hangs up
+        r"seem to support RFC2217",
+        "what serves {port} does not answer as a serial port",
+        "close the program that has it open; check the address: another service may live there",
+    ),
+    Fault(
         r"Connection refused|timed out|Name or service not known|nodename nor servname"
-        r"|No route to host|Network is unreachable|not known|seem to support RFC2217"
+        r"|No route to host|Network is unreachable|not known"
         r"|getaddrinfo|No address associated|name resolution",
         "nothing serves a port at {port}",
         "check the address, and that the hub or the virtual board is running",

@@ -15,13 +15,21 @@ from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.firmware import Firmware
 from firmshake.image import Run
+from firmshake.listen import Port, listen
 from firmshake.project import Project
+from firmshake.reader import Reader
 from firmshake.registry import Registry
 from firmshake.verdict import Verdict
 
 # Association, DHCP and a DNS server that does not answer take most of a minute on a real board,
 # and a fault that may pass is given three climbs
 PROOF_S = 120.0
+
+# For somebody who has to find the board and its buttons first
+PERSON_S = 120.0
+
+# The last words of every chip's ROM before it listens to esptool
+_WAITS = "waiting for download"
 
 
 class Watcher(Protocol):
@@ -127,12 +135,11 @@ def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
     return flash.probe(port, baud)
 
 
-def _waits_for_download(port: SerialBase) -> bool:
+def _waits_for_download(port: Port) -> bool:
     """Whether the board says within PERSON_S that it is in its boot loader."""
-    ends, said = time.monotonic() + PERSON_S, b""
-    for data in serialport.chunks(port):
-        said = said[-len(_WAITS) :] + data
-        if _WAITS in said:
+    ends = time.monotonic() + PERSON_S
+    for items in listen(port, Reader()):
+        if any(isinstance(item, Output) and _WAITS in item.text for item in items):
             return True
         if time.monotonic() > ends:
             break

@@ -24,7 +24,7 @@ READ_SECONDS = 0.1
 HOLD_RESET_SECONDS = 0.1
 
 # Schemes whose far end has no modem lines that we could move
-_LINELESS = ("socket://",)
+LINELESS = ("socket://",)
 
 
 class NoLines(Error):
@@ -63,7 +63,7 @@ def reset(port: serial.SerialBase) -> None:
     Raises NoLines where the port has no such lines, and Error where the board went away.
     """
     name = str(port.port)
-    if name.startswith(_LINELESS):
+    if name.startswith(LINELESS):
         raise NoLines(name)
     try:
         port.dtr = False

@@ -123,8 +123,10 @@ def test_own_certificate_outside_its_dates(
 
 @pytest.mark.parametrize(("dns", "cause"), [("nxdomain", "not_found"), ("silent", "timeout")])
 def test_a_name_that_does_not_resolve(fleet: Fleet, dns: str, cause: str) -> None:
+    if not netns.allowed():
+        pytest.skip("this machine (a container?) forbids the namespace that the DNS server needs")
     settings = pki.settings(8883, host="broker.example.com")
-    verdict = climb.run(settings, fleet.files(), within=netns.within("up", dns))
+    verdict = climb.run(settings, fleet.files(), within=netns.within(dns))
     assert verdict.verdict == f"dns/{cause}"
     assert "broker.example.com" in verdict.why
 
@@ -139,7 +141,8 @@ def test_packets_are_dropped(fleet: Fleet) -> None:
 
 
 def test_no_route(fleet: Fleet) -> None:
-    verdict = climb.run(pki.settings(8883), fleet.files(), within=netns.within("down", "silent"))
+    # the kernel has no TCP route to a multicast address, and sends nothing
+    verdict = go(fleet, 8883, host="224.0.0.1")
     assert verdict.verdict == "tcp/unreachable"
 
 

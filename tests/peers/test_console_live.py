@@ -74,6 +74,7 @@ def test_in_a_terminal_a_stage_is_shown_while_it_goes_on_and_ctrl_c_ends_it(
     terminal = Terminal("console", name)
     try:
         while "hello" not in terminal.text:  # opening the port drops what came before
+            assert terminal.process.poll() is None, terminal.text
             os.write(end, b"hello\r\n")
             if select.select([terminal._screen], [], [], 0.1)[0]:
                 terminal.wait_for("h")

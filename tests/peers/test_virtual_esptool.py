@@ -167,14 +167,16 @@ def test_pulled_while_it_is_written_the_board_fails_esptool_and_then_takes_a_sec
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as run:
-            deadline = time.monotonic() + PATIENCE_S
-            while board.flash.read(0x200000, 16) == b"\xff" * 16:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            board.unplug()
-            assert run.stdout is not None
-            run.stdout.read()
-            assert run.wait(PATIENCE_S) != 0
+            try:
+                deadline = time.monotonic() + PATIENCE_S
+                while board.flash.read(0x200000, 16) == b"\xff" * 16:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.01)
+                board.unplug()
+                run.communicate(timeout=PATIENCE_S)
+                assert run.returncode != 0
+            finally:
+                run.kill()
         written = board.flash.read(0x200000, 100_000)
         assert written != data.read_bytes()
         assert written.startswith(data.read_bytes()[:16])

@@ -1,7 +1,7 @@
 """Runs a command in a network namespace with nothing in it but a DNS server of ours.
 
-`python netns.py up|down nxdomain|silent COMMAND...`, itself started by `unshare`: loopback up or
-down, and a name server on 127.0.0.1:53 that knows no name, or never answers.
+`python netns.py nxdomain|silent COMMAND...`, itself started by `unshare`: a name server on
+127.0.0.1:53 that knows no name, or never answers.
 """
 
 from __future__ import annotations
@@ -19,12 +19,21 @@ _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
 
 
-def within(loopback: str, dns: str) -> list[str]:
+def within(dns: str) -> list[str]:
     """The command to start another command in such a namespace."""
+    return [*_unshare(), sys.executable, __file__, dns]
+
+
+def allowed() -> bool:
+    """Whether this machine lets us have one: a plain container does not."""
+    return subprocess.run([*_unshare(), "true"], capture_output=True).returncode == 0
+
+
+def _unshare() -> list[str]:
     unshare = ["unshare", "--net", "--mount"]
     if os.getuid():
         unshare += ["--user", "--map-root-user"]
-    return [*unshare, sys.executable, __file__, loopback, dns]
+    return unshare
 
 
 def _answer_nothing(server: socket.socket, dns: str) -> None:
@@ -38,12 +47,11 @@ def _answer_nothing(server: socket.socket, dns: str) -> None:
 
 def main() -> None:
     """Set the namespace up, run the command, and exit with its status."""
-    loopback, dns, *command = sys.argv[1:]
+    dns, *command = sys.argv[1:]
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    if loopback == "up":
-        fcntl.ioctl(server, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
-        server.bind(("127.0.0.1", 53))
-        threading.Thread(target=_answer_nothing, args=(server, dns), daemon=True).start()
+    fcntl.ioctl(server, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+    server.bind(("127.0.0.1", 53))
+    threading.Thread(target=_answer_nothing, args=(server, dns), daemon=True).start()
     with tempfile.NamedTemporaryFile("w") as resolv:
         resolv.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
         resolv.flush()

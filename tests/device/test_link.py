@@ -1,0 +1,265 @@
+"""The link under MiniMQTT: packets whole however they are cut, and how a broker may end."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support import handshake, pki, servers, smallbroker
+from support.source import Source
+
+from firmshake_agent.ladder import Climb
+from firmshake_agent.link import FIRST, Ended, Link, get_connection_manager
+from firmshake_agent.runtime_cpython import Runtime
+
+CONNACK = smallbroker.CONNACK
+
+
+class Line:
+    """Runtime, TLS stream and tap in one: what comes in each turn, and a clock of its own.
+
+    A step is bytes that come, or a number of milliseconds in which nothing does.
+    """
+
+    def __init__(self, *script: bytes | int | OSError | None) -> None:
+        self.time = 0
+        self.ended = False
+        self.quiet = False
+        self.written: list[bytes] = []
+        self._script = list(script)
+        self._until = 0
+
+    def ticks(self) -> int:
+        return self.time
+
+    def since(self, ticks: int) -> int:
+        return self.time - ticks
+
+    def deadline(self, ms: int) -> None:
+        self._until = self.time + ms
+
+    def left(self) -> int:
+        return max(0, self._until - self.time)
+
+    def write(self, data: bytes) -> int:
+        self.written.append(data)
+        return len(data)
+
+    def readinto(self, buf: memoryview) -> int | None:
+        while self._script and isinstance(step := self._script[0], int):
+            pause = min(step, self._until - self.time)
+            self.time += pause
+            self._script[0] = step - pause
+            if self.time == self._until:
+                return None
+            self._script.pop(0)
+        if not self._script:
+            self.time = self._until
+            return None
+        step = self._script.pop(0)
+        if isinstance(step, OSError):
+            raise step
+        if step is None:
+            return 0
+        assert isinstance(step, bytes)
+        count = min(len(step), len(buf))
+        buf[:count] = step[:count]
+        if step[count:]:
+            self._script.insert(0, step[count:])
+        return count
+
+
+def link(line: Line) -> Link:
+    made = Link(line, line, line)
+    made.settimeout(0.05)
+    made.expect(5000)
+    return made
+
+
+def packet(kind: int, body: bytes) -> bytes:
+    """MQTT 3.1.1, 2.2."""
+    size, head = len(body), bytes([kind << 4])
+    while size > 127:
+        head += bytes([size & 127 | 128])
+        size >>= 7
+    return head + bytes([size]) + body
+
+
+def exactly(made: Link, size: int) -> bytes:
+    """So many bytes, as MiniMQTT reads them inside a packet."""
+    buf = bytearray(size)
+    done = 0
+    while done < size:
+        done += made.recv_into(memoryview(buf)[done:], size - done)
+    return bytes(buf)
+
+
+def next_packet(made: Link) -> bytes:
+    """A packet as MiniMQTT reads it: only in front of one may a turn bring nothing."""
+    while True:
+        try:
+            data = exactly(made, 1)
+            break
+        except OSError as error:
+            if error.errno != errno.ETIMEDOUT:
+                raise
+    size = shift = 0
+    while True:
+        byte = exactly(made, 1)
+        data += byte
+        size |= (byte[0] & 127) << shift
+        shift += 7
+        if byte[0] < 128:
+            return data + (exactly(made, size) if size else b"")
+
+
+def cut(data: bytes, sizes: Iterable[int]) -> list[bytes | int]:
+    steps: list[bytes | int] = []
+    for size in sizes:
+        steps += [data[:size], 300]
+        data = data[size:]
+    return [*steps, data] if data else steps
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.lists(st.integers(1, 200), max_size=12))
+def test_packets_are_whole_however_slowly_their_parts_come(
+    bodies: list[bytes], sizes: list[int]
+) -> None:
+    """The pauses are longer than a turn, in which MiniMQTT would lose what it has read."""
+    packets = [CONNACK, *(packet(3, body) for body in bodies)]
+    made = link(Line(*cut(b"".join(packets), sizes)))
+    made.expect(None)
+    assert [next_packet(made) for _ in packets] == packets
+
+
+def test_a_turn_without_a_packet_says_so() -> None:
+    line = Line(200, CONNACK)
+    made = link(line)
+    with pytest.raises(OSError, match="nothing yet"):
+        made.recv_into(bytearray(1), 1)
+    assert line.time == 50
+    assert next_packet(made) == CONNACK
+
+
+def test_a_packet_that_is_never_finished_is_silence() -> None:
+    line = Line(CONNACK, b"\x30")
+    made = link(line)
+    made.expect(None)
+    assert next_packet(made) == CONNACK
+    with pytest.raises(Ended, match="silent"):
+        next_packet(made)
+    assert not made.closed
+    assert line.time <= 20000
+
+
+def test_a_broker_without_an_answer_is_silent_at_the_limit() -> None:
+    line = Line()
+    made = link(line)
+    with pytest.raises(Ended, match="silent"):
+        next_packet(made)
+    assert 5000 <= line.time <= 5100
+
+
+def test_a_session_may_be_silent_for_ever() -> None:
+    made = link(Line(CONNACK, 10**6, b"\xd0\x00"))
+    made.expect(None)
+    assert [next_packet(made), next_packet(made)] == [CONNACK, b"\xd0\x00"]
+
+
+@pytest.mark.parametrize("end", [None, OSError(errno.ECONNRESET, "reset")])
+def test_an_end_is_told_at_once(end: OSError | None) -> None:
+    made = link(Line(CONNACK, end))
+    assert next_packet(made) == CONNACK
+    with pytest.raises(Ended, match="closed"):
+        next_packet(made)
+    assert made.closed
+    assert made.error is end
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x20\x02\x00\x05",
+        b"\x20\x02\x01\x01",
+        b"\x20\x03\x00\x84\x00",
+        b"\x20\x03\x00\x00\x00",
+        b"HTTP/1.1 400 Bad Request",
+        b"\x00",
+        b"\x30\x02",
+    ],
+)
+def test_what_is_no_good_connack_ends_it(answer: bytes) -> None:
+    for size in (1, 2, 99):
+        made = link(Line(*cut(answer, [size] * 6)))
+        with pytest.raises(Ended, match="refused"):
+            exactly(made, len(answer))
+        assert answer.startswith(made.first)
+        assert len(made.first) <= FIRST
+
+
+def test_a_packet_is_sent_as_one_when_its_answer_is_awaited() -> None:
+    line = Line(CONNACK)
+    made = link(line)
+    for part in (b"\x10\x0c", b"\x00\x04MQTT", b"\x04\x02\x00\x0a\x00\x00"):
+        assert made.send(part) == len(part)
+    assert line.written == []
+    assert next_packet(made) == CONNACK
+    assert line.written == [b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"]
+
+
+def test_closing_sends_the_goodbye_and_never_raises() -> None:
+    line = Line()
+    made = link(line)
+    made.send(b"\xe0\x00")
+    get_connection_manager(made).close_socket(made)
+    assert line.written == [b"\xe0\x00"]
+
+    def broken(data: bytes) -> int:
+        raise OSError(errno.EPIPE, "gone")
+
+    line.write = broken  # type: ignore[method-assign]
+    made.send(b"\xe0\x00")
+    made.close()
+    assert made.closed
+
+
+class Piecewise:
+    """A connection that sends byte by byte, each later than a turn after the one before."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.recv = connection.recv
+        self._connection = connection
+
+    def sendall(self, data: bytes) -> None:
+        for byte in data:
+            self._connection.send(bytes([byte]))
+            time.sleep(0.06)  # the pause is what is tested
+
+
+class Quiet:
+    """A report that nobody reads."""
+
+    def start(self, stage: str) -> None:
+        pass
+
+    def ok(self, stage: str, evidence: object = None) -> None:
+        pass
+
+
+def test_a_real_broker_that_answers_byte_by_byte_is_understood() -> None:
+    """As one does that writes in pieces, each of which waits for an acknowledgement."""
+
+    def slowly(connection: socket.socket) -> None:
+        smallbroker.broker()(Piecewise(connection))  # type: ignore[arg-type]
+
+    made = handshake.server_context("1.2", clients=handshake.fleet())
+    with servers.tls(made, slowly) as port:
+        climb = Climb(Runtime(), Quiet(), Source(pki.settings(port)))
+        climb.up()
+        assert climb.session is not None
+        climb.close()
