@@ -25,7 +25,13 @@ _FIELDS = {
     "floor": (int, False),
     "keepalive": (int, False),
     "limit_ms": (int, False),
+    "transport": (str, False),
+    "path": (str, False),
+    "alpn": (str, False),
+    "sni": (str, False),
 }
+
+TRANSPORTS = ("mqtts", "wss")
 
 _MOST = {"port": 65535, "keepalive": 65534}  # MiniMQTT takes less than 65535
 
@@ -43,6 +49,10 @@ class Identity:
         self.floor = settings.get("floor") or 0
         self.keepalive = settings.get("keepalive") or 60
         self.limit_ms = settings.get("limit_ms") or LIMIT_MS
+        self.transport = settings.get("transport") or TRANSPORTS[0]
+        self.path = settings.get("path") or "/mqtt"  # of the WebSocket
+        self.alpn = settings.get("alpn")
+        self.sni = settings.get("sni")  # where it is not the name to verify
         self.chain = []  # DER, the board's own certificate first
         self.anchors = []  # DER
         self.context = None
@@ -57,6 +67,9 @@ def load(runtime: object, source: object) -> Identity:
     identity = Identity(_settings(_read(source, SETTINGS)))
     if identity.wifi is None and runtime.needs_wifi():
         raise _failure("config_invalid", detail="no [wifi] for a board with Wi-Fi")
+    for extra in ("alpn", "sni"):
+        if getattr(identity, extra) and extra not in runtime.extras:
+            raise _failure("config_invalid", detail="this firmware cannot set " + extra)
     identity.anchors = _certificates(_read(source, ANCHORS), "bad_ca")
     key = None
     try:
@@ -111,6 +124,8 @@ def _settings(data: bytes) -> "dict[str, object]":
             raise _failure("config_invalid", detail="%s is missing or wrong" % key)
     if not settings["port"]:
         raise _failure("config_invalid", detail="port 0 is not a port")
+    if settings.get("transport") not in TRANSPORTS + (None,):
+        raise _failure("config_invalid", detail="transport is neither mqtts nor wss")
     wifi = settings.get("wifi")
     if wifi is not None and not _is_text(wifi.get("ssid")):
         raise _failure("config_invalid", detail="wifi has no ssid")
@@ -166,7 +181,7 @@ def _check_key(key: bytes, certificate: x509.Certificate) -> None:
 
 def _context(runtime: object, identity: Identity, key: "bytes | None") -> object:
     # the runtime has the last word on what it can load; each call loads one kind
-    context = runtime.context()
+    context = runtime.context(identity.alpn)
     for cause, load_one, arguments in (
         ("bad_ca", runtime.load_anchors, (identity.anchors,)),
         ("bad_key", runtime.load_identity, (identity.chain, key)),

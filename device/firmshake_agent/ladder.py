@@ -69,9 +69,18 @@ class Climb:
         channel = self._secure(identity, clock, dict(found)[address])
         report.ok("tls", channel.evidence())
 
+        if identity.transport == "wss":
+            self._begin("websocket")
+            self._upgrade(channel)
+            report.ok("websocket", {"path": identity.path})
+
         self._begin("mqtt")
         session = mqtt.Session(runtime, identity, clock, channel)
-        session.connect()
+        try:
+            session.connect()
+        except Failure as failure:
+            self._ask_again(failure, clock, found)
+            raise failure
         report.ok("mqtt", {"client_id": identity.device})
 
         self._begin("subscribe")
@@ -105,6 +114,35 @@ class Climb:
             failure.evidence["port"] = identity.port
             failure.evidence["device"] = identity.device
             raise failure
+
+    def _upgrade(self, channel: tls.Channel) -> None:
+        from . import websocket  # only who uses it pays for it
+
+        channel.stream = websocket.upgrade(self._runtime, channel, self.identity)
+
+    def _ask_again(
+        self, failure: Failure, clock: object, found: "list[tuple[str, object]]"
+    ) -> None:
+        """Where a refusal leaves its cause open: what MQTT 5 makes of it goes into the failure."""
+        from . import mqtt5
+
+        if failure.stage != "mqtt" or failure.cause not in mqtt5.OPEN:
+            return
+        identity, limit_ms = self.identity, self.identity.limit_ms
+        self.close()
+        self._runtime.tidy()
+        try:
+            self._sock, _ = network.connect(self._runtime, identity, found, limit_ms)
+            channel = tls.secure(self._runtime, self._sock, identity, clock, limit_ms)
+            if identity.transport == "wss":
+                self._upgrade(channel)
+        except Failure:
+            return  # the broker has more to hide than a reason
+        code = mqtt5.ask(channel.stream, channel.tap, identity.device, limit_ms)
+        if code is None:
+            return
+        failure.evidence["mqtt5"] = code
+        failure.cause = mqtt5.cause(code) or failure.cause
 
     def close(self) -> None:
         """Leave the session and close the socket, whatever was reached."""

@@ -126,6 +126,7 @@ class Runtime:
     """The platform as the ladder uses it."""
 
     POLL_ERROR = select.POLLERR | select.POLLHUP
+    extras = ("alpn", "sni")
     needs_certificates = True  # OpenSSL tells only of those that it refused
 
     def __init__(self) -> None:
@@ -210,9 +211,12 @@ class Runtime:
 
     # TLS
 
-    def context(self) -> ssl.SSLContext:
+    def context(self, alpn: "str | None") -> ssl.SSLContext:
         """A client context that verifies chain, dates and name."""
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        if alpn:
+            context.set_alpn_protocols([alpn])
+        return context
 
     def load_anchors(self, context: ssl.SSLContext, anchors: "list[bytes]") -> None:
         for anchor in anchors:
@@ -225,12 +229,16 @@ class Runtime:
             context.load_cert_chain(chain_name, key_name, password=_no_passphrase)
 
     def handshake(
-        self, context: ssl.SSLContext, tap: object, server_name: str, chain: "dict[int, bytes]"
+        self, context: ssl.SSLContext, tap: object, identity: object, chain: "dict[int, bytes]"
     ) -> Stream:
         """Handshake through the tap; what the server shows and OpenSSL refuses lands in `chain`."""
-        stream = Stream(context, tap, server_name)
+        # OpenSSL checks the name that it sends; another one to verify is checked on its own
+        context.check_hostname = not identity.sni
+        stream = Stream(context, tap, identity.sni or identity.server_name)
         try:
             stream.handshake()
+            if identity.sni:
+                _check_name(stream.shown(), identity)
         except ssl.SSLCertVerificationError:
             chain.update(enumerate(stream.shown()))
             raise
@@ -254,6 +262,28 @@ class Runtime:
         if tap.ended or isinstance(error, ssl.SSLEOFError):
             words.append("eof")
         return tuple(words)
+
+
+def _check_name(chain: "list[bytes]", identity: object) -> None:
+    """Raises SSLCertVerificationError where the chain is not one for identity.server_name."""
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.x509 import verification
+
+    certificates = [x509.load_der_x509_certificate(part) for part in chain]
+    anchors = [x509.load_der_x509_certificate(part) for part in identity.anchors]
+    try:
+        name = x509.IPAddress(ip_address(identity.server_name))
+    except ValueError:
+        name = x509.DNSName(identity.server_name)
+    builder = verification.PolicyBuilder().store(verification.Store(anchors))
+    try:
+        builder.build_server_verifier(name).verify(certificates[0], certificates[1:])
+    except verification.VerificationError as reason:
+        error = ssl.SSLCertVerificationError(1, str(reason))
+        error.verify_code = 62  # OpenSSL has verified the rest
+        raise error from None
 
 
 class _Pipe:

@@ -80,6 +80,7 @@ class Runtime:
 
     POLL_ERROR = select.POLLERR | select.POLLHUP
     needs_certificates = False  # the verify callback shows them
+    extras = ()  # stock firmware has no ALPN, and its one name is SNI and the name to verify
 
     def __init__(self) -> None:
         version = ".".join([str(part) for part in sys.implementation.version[:3]])
@@ -246,7 +247,7 @@ class Runtime:
 
     # TLS
 
-    def context(self) -> object:
+    def context(self, alpn: None) -> object:
         """A client context that verifies: MicroPython's `tls`, whose default is CERT_REQUIRED."""
         return tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
 
@@ -260,7 +261,7 @@ class Runtime:
             context.load_cert_chain(certificate, key)
 
     def handshake(
-        self, context: object, tap: object, server_name: str, chain: "dict[int, bytes]"
+        self, context: object, tap: object, identity: object, chain: "dict[int, bytes]"
     ) -> object:
         """Handshake through the tap; what the server shows lands in `chain` by its depth."""
 
@@ -276,7 +277,7 @@ class Runtime:
         gc.collect()
         context.verify_callback = shown
         try:
-            return context.wrap_socket(tap, server_hostname=server_name)
+            return context.wrap_socket(tap, server_hostname=identity.server_name)
         finally:
             context.verify_callback = None
 

@@ -52,6 +52,9 @@ class Tap(_Stream):
     def readinto(self, buf: bytearray) -> "int | None":
         """Bytes read, 0 at the end of the stream, None at a quiet time limit, else -errno."""
         while True:
+            if self._limit and not self.quiet and self.left() == 0:  # it may talk for ever
+                self.late = True
+                return -errno.ETIMEDOUT
             try:
                 count = self._runtime.read_some(self._sock, buf)
             except OSError as error:
@@ -60,7 +63,7 @@ class Tap(_Stream):
                 left = self.left()
                 if left == 0:
                     self.late = True
-                    return None if self.quiet else -errno.ETIMEDOUT
+                    return None
                 self._runtime.wait(self._sock, True, left)
                 continue
             if count == 0:

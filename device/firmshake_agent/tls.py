@@ -7,6 +7,10 @@ from .observer import Observer, version_name
 from .tap import LAST_WORD_MS, Tap
 
 
+# A handshake that had less than this in one block was at its end: a record's buffer takes as much
+_ENOUGH = 16384
+
+
 class Channel:
     """An encrypted connection: `stream` (readinto, write), `tap`, what was `seen`, `evidence`."""
 
@@ -36,7 +40,7 @@ def secure(
     tap.deadline(limit_ms)
     chain = {}  # DER by depth, 0 the server's own: what the runtime lets us see
     try:
-        stream = runtime.handshake(identity.context, tap, identity.server_name, chain)
+        stream = runtime.handshake(identity.context, tap, identity, chain)
     except Exception as error:
         words = runtime.tls_words(error, tap)
         if "memory" not in words and seen.alert_in < 0 and not tap.late:
@@ -94,6 +98,8 @@ def failure(
         own = [read(data) for data in identity.chain[1:]]
         cause = tlscause.refine(cause, leaf, top, own, runtime.now(), clock.doubtful)
         evidence.update(tlscause.describe(leaf, top, [read(data) for data in identity.anchors]))
+        if cause == "unknown_ca" and _is_short_of_memory(runtime, identity, leaf, top):
+            cause = "out_of_memory"
         evidence["now"] = x509.date(runtime.now())
         evidence["clock"] = clock.source
     elif where == "client_certificate" and shows:
@@ -104,6 +110,25 @@ def failure(
     if cause == "out_of_memory":
         evidence.update(runtime.heap())
     return Failure("tls", cause, evidence, where)
+
+
+def _is_short_of_memory(
+    runtime: object,
+    identity: object,
+    leaf: "x509.Certificate | None",
+    top: "x509.Certificate | None",
+) -> bool:
+    """Whether "not correctly signed" can only mean that memory ran out while it was checked.
+
+    mbedTLS says the same of both. Here the chain's key identifiers lead to an anchor that the board
+    holds, and no block is left that an operation on a large key needs.
+    """
+    if leaf is None or not top.aki:
+        return False
+    if top.aki not in [read(data).ski for data in identity.anchors]:
+        return False
+    figures = runtime.heap()
+    return figures.get("largest", figures.get("free", _ENOUGH)) < _ENOUGH
 
 
 def _ends(

@@ -252,7 +252,7 @@ def test_a_refused_server_is_described_also_where_its_certificate_is_encrypted(
         (servers.hold, "timeout"),
         (servers.answer(b"HTTP/1.1 400\r\n\r\n"), "not_mqtt"),
         (servers.answer(b"\0"), "not_mqtt"),
-        (servers.answer(b"\x20\x03\x00\x84\x00"), "refused"),  # of a broker of MQTT 5 only
+        (servers.answer(b"\x20\x03\x00\x84\x00"), "protocol_version"),  # MQTT 5 only
         (servers.answer(b"\x20\x03\x00\x00\x00"), "not_mqtt"),
     ],
 )

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import littlefs
@@ -16,7 +16,7 @@ import pytest
 import serial
 from support import pki, servers
 
-from firmshake.virtual import VirtualBoard, Wifi
+from firmshake.virtual import VirtualBoard, Wifi, standin_firmware
 
 FILESYSTEM = 0x200000
 # no line of the product's is that slow: only a hang gets here
@@ -278,9 +278,11 @@ def started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def children(of: int) -> list[int]:
-    path = Path(f"/proc/{of}/task")
-    found = [task / "children" for task in path.iterdir()]
-    return [int(number) for file in found for number in file.read_text().split()]
+    found: list[int] = []
+    for task in Path(f"/proc/{of}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has just ended
+            found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def gone(process: int) -> bool:
@@ -331,6 +333,22 @@ def test_however_the_command_ends_nothing_stays_behind(end: signal.Signals, tmp_
         assert b"Traceback" not in complaint
         assert rest == b""
         assert run.returncode == {signal.SIGKILL: -9}.get(end, 128 + end)
+    wait_until_gone(running)
+
+
+def test_a_busy_board_dies_with_a_host_that_was_started_to_ignore_hang_up(tmp_path: Path) -> None:
+    flash = tmp_path / "flash.bin"
+    busy = filesystem({"main.py": b"while True:\n pass\n"})
+    flash.write_bytes((b"\xff" * 0x1000 + standin_firmware()).ljust(FILESYSTEM, b"\xff") + busy)
+    command = [sys.executable, "-m", "firmshake", "virtual", "--flash", str(flash)]
+    with started(["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *command]) as run:
+        assert run.stdout is not None
+        url = run.stdout.readline().decode().strip()
+        port = serial.serial_for_url(url, 115200, timeout=0.1)
+        port.close()
+        running = children(run.pid)
+        assert running
+        run.kill()
     wait_until_gone(running)
 
 

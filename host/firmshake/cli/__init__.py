@@ -26,6 +26,15 @@ COMMANDS = {
     "demo": "Show the whole road on a virtual board, with nothing to plug in.",
 }
 
+_SPACE = "free some space, then run the same command again"
+_LIMIT = "close other programs or raise this limit, then run the same command again"
+_RIGHTS = "check who may write there, then run the same command again"
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), _SPACE),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN), _LIMIT),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), _RIGHTS),
+}
+
 # a shell's own way to tell that a program was ended by a signal
 _BY_SIGNAL = 128
 
@@ -86,13 +95,11 @@ def _complain(message: str, hint: str) -> None:
 
 
 def _of_the_system(error: OSError) -> tuple[str, str]:
-    """What the system refused, and what to do: a full disk, or a limit of this computer's."""
+    """What the system refused, and what to do."""
     what = (error.strerror or str(error)).lower()
     if error.filename is not None:
         what = f"{error.filename}: {what}"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return what, "free some space, then run the same command again"
-    return what, "mend that, then run the same command again"
+    return what, _REMEDIES.get(error.errno or 0, "please report it if it comes back")
 
 
 def _flush() -> None:

@@ -2,8 +2,8 @@
 
 The child inherits three descriptors and knows no path of this computer's: the flash, the file that
 holds its clock, and a pipe with its settings. It leads a session whose terminal is the pty, so that
-it dies by hang-up with this process, in whatever way that ends. Its environment is empty but for
-what it needs.
+it dies by hang-up with this process, in whatever way that ends; on Linux it also asks the kernel to
+end it with the thread that started it. Its environment is empty but for what it needs.
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ class Child:
             "flash": flash.descriptor,
             "terminal": os.ttyname(terminal.slave),
             "isig": termios.ISIG,
+            "host": os.getpid(),
         }
         told, tell = os.pipe()
         inherited = [told, flash.descriptor, *clock.descriptors()]

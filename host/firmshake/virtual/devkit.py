@@ -85,6 +85,7 @@ class VirtualBoard:
         self._servers: list[line.Server] = []
         self._sockets: list[socket.socket] = []
         self._listening: list[asyncio.Server] = []
+        self._holding: asyncio.TimerHandle | None = None
         self._powered = False
         self._failure: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -211,6 +212,7 @@ class VirtualBoard:
         for server in self._servers:
             server.drop()
         self._chip.halt()
+        self._stop_holding()
         self._lines = ResetCircuit()
 
     async def _push(self) -> None:
@@ -233,16 +235,24 @@ class VirtualBoard:
     def set_lines(self, dtr: bool, rts: bool) -> None:
         """The modem lines; of the port, not for callers."""
         if self._powered:
+            self._stop_holding()
             self._act_on(self._lines.set(dtr, rts))
 
     def _act_on(self, edge: Edge) -> None:
         if edge is Edge.RESET:
             self._chip.halt()
         elif edge is Edge.HELD:
-            lines, loop = self._lines, asyncio.get_running_loop()
-            loop.call_later(HOLD_S, lambda: self._act_on(lines.held_long_enough()))
+            loop = asyncio.get_running_loop()
+            self._holding = loop.call_later(
+                HOLD_S, lambda: self._act_on(self._lines.held_long_enough())
+            )
         elif edge in (Edge.BOOT, Edge.DOWNLOAD):
             self._start_chip(edge is Edge.DOWNLOAD)
+
+    def _stop_holding(self) -> None:
+        if self._holding is not None:
+            self._holding.cancel()
+            self._holding = None
 
     def _start_chip(self, gpio0_is_low: bool) -> None:
         self._chip.start(download=gpio0_is_low or self._boot_held)

@@ -19,6 +19,10 @@ import repl
 SOFT_RESET = 64
 SOFT_RESET_RAW = 65
 
+_SIGHUP = 1
+_SIGKILL = 9
+_PR_SET_PDEATHSIG = 1
+
 CORRUPTED = """\
 The filesystem appears to be corrupted: block 0 is not erased, and no filesystem can be mounted.
 Write a filesystem to it, or erase it and it is formatted at the next start.
@@ -28,6 +32,7 @@ Write a filesystem to it, or erase it and it is formatted at the next start.
 def run(scope):
     scope.pop("__file__", None)
     settings = _settings()
+    _die_with(settings["host"])
     # by opening it a session's leader makes the terminal its own: Ctrl-C and hang-up reach it
     terminal = open(settings["terminal"], "rb")
     flash = open("/dev/fd/%d" % settings["flash"], "r+b")
@@ -59,6 +64,21 @@ def _settings():
         settings = json.load(file)
     sys.argv[:] = []
     return settings
+
+
+def _die_with(host):
+    # beyond the terminal's hang-up, which is ignored where the host was started to ignore it
+    try:
+        import ffi
+
+        libc = ffi.open(None)
+        libc.func("p", "signal", "ip")(_SIGHUP, 0)
+        libc.func("i", "prctl", "iiiii")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    except (ImportError, OSError):
+        # not Linux, or a MicroPython without ffi
+        return
+    if libc.func("i", "getppid", "")() != host:
+        sys.exit(0)
 
 
 def _clock(settings):

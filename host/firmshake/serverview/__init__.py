@@ -1,0 +1,1 @@
+"""What a full library sees of a broker: its chain, versions, ciphers, resumption, revocation."""

@@ -1,0 +1,138 @@
+"""Cipher suites by number, under the names that OpenSSL, and so a broker's settings, give them.
+
+Does no I/O. In mbedTLS's order of preference (library/ssl_ciphersuites.c of 3.6): that is the order
+in which boards offer theirs.
+"""
+
+from __future__ import annotations
+
+# number (IANA): name. What mbedTLS 3.6 knows and brokers may have, then what nobody should have.
+SUITES: dict[int, str] = {
+    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
+    0x1302: "TLS_AES_256_GCM_SHA384",
+    0x1301: "TLS_AES_128_GCM_SHA256",
+    0x1304: "TLS_AES_128_CCM_SHA256",
+    0x1305: "TLS_AES_128_CCM_8_SHA256",
+    0xCCA8: "ECDHE-RSA-CHACHA20-POLY1305",
+    0xCCA9: "ECDHE-ECDSA-CHACHA20-POLY1305",
+    0xCCAA: "DHE-RSA-CHACHA20-POLY1305",
+    0xC02C: "ECDHE-ECDSA-AES256-GCM-SHA384",
+    0xC030: "ECDHE-RSA-AES256-GCM-SHA384",
+    0x009F: "DHE-RSA-AES256-GCM-SHA384",
+    0xC0AD: "ECDHE-ECDSA-AES256-CCM",
+    0xC09F: "DHE-RSA-AES256-CCM",
+    0xC024: "ECDHE-ECDSA-AES256-SHA384",
+    0xC028: "ECDHE-RSA-AES256-SHA384",
+    0x006B: "DHE-RSA-AES256-SHA256",
+    0xC00A: "ECDHE-ECDSA-AES256-SHA",
+    0xC014: "ECDHE-RSA-AES256-SHA",
+    0x0039: "DHE-RSA-AES256-SHA",
+    0xC0AF: "ECDHE-ECDSA-AES256-CCM8",
+    0xC0A3: "DHE-RSA-AES256-CCM8",
+    0xC073: "ECDHE-ECDSA-CAMELLIA256-SHA384",
+    0xC077: "ECDHE-RSA-CAMELLIA256-SHA384",
+    0x00C4: "DHE-RSA-CAMELLIA256-SHA256",
+    0x0088: "DHE-RSA-CAMELLIA256-SHA",
+    0xC05D: "ECDHE-ECDSA-ARIA256-GCM-SHA384",
+    0xC061: "ECDHE-ARIA256-GCM-SHA384",
+    0xC053: "DHE-RSA-ARIA256-GCM-SHA384",
+    0xC049: "ECDHE-ECDSA-ARIA256-SHA384",
+    0xC04D: "ECDHE-ARIA256-SHA384",
+    0xC02B: "ECDHE-ECDSA-AES128-GCM-SHA256",
+    0xC02F: "ECDHE-RSA-AES128-GCM-SHA256",
+    0x009E: "DHE-RSA-AES128-GCM-SHA256",
+    0xC0AC: "ECDHE-ECDSA-AES128-CCM",
+    0xC09E: "DHE-RSA-AES128-CCM",
+    0xC023: "ECDHE-ECDSA-AES128-SHA256",
+    0xC027: "ECDHE-RSA-AES128-SHA256",
+    0x0067: "DHE-RSA-AES128-SHA256",
+    0xC009: "ECDHE-ECDSA-AES128-SHA",
+    0xC013: "ECDHE-RSA-AES128-SHA",
+    0x0033: "DHE-RSA-AES128-SHA",
+    0xC0AE: "ECDHE-ECDSA-AES128-CCM8",
+    0xC0A2: "DHE-RSA-AES128-CCM8",
+    0xC072: "ECDHE-ECDSA-CAMELLIA128-SHA256",
+    0xC076: "ECDHE-RSA-CAMELLIA128-SHA256",
+    0x00BE: "DHE-RSA-CAMELLIA128-SHA256",
+    0x0045: "DHE-RSA-CAMELLIA128-SHA",
+    0xC05C: "ECDHE-ECDSA-ARIA128-GCM-SHA256",
+    0xC060: "ECDHE-ARIA128-GCM-SHA256",
+    0xC052: "DHE-RSA-ARIA128-GCM-SHA256",
+    0xC048: "ECDHE-ECDSA-ARIA128-SHA256",
+    0xC04C: "ECDHE-ARIA128-SHA256",
+    0x009D: "AES256-GCM-SHA384",
+    0xC09D: "AES256-CCM",
+    0x003D: "AES256-SHA256",
+    0x0035: "AES256-SHA",
+    0xC032: "ECDH-RSA-AES256-GCM-SHA384",
+    0xC02A: "ECDH-RSA-AES256-SHA384",
+    0xC00F: "ECDH-RSA-AES256-SHA",
+    0xC02E: "ECDH-ECDSA-AES256-GCM-SHA384",
+    0xC026: "ECDH-ECDSA-AES256-SHA384",
+    0xC005: "ECDH-ECDSA-AES256-SHA",
+    0xC0A1: "AES256-CCM8",
+    0x00C0: "CAMELLIA256-SHA256",
+    0x0084: "CAMELLIA256-SHA",
+    0xC05F: "ECDH-ECDSA-ARIA256-GCM-SHA384",
+    0xC063: "ECDH-RSA-ARIA256-GCM-SHA384",
+    0xC051: "ARIA256-GCM-SHA384",
+    0xC04B: "ECDH-ECDSA-ARIA256-SHA384",
+    0xC04F: "ECDH-RSA-ARIA256-SHA384",
+    0xC03D: "ARIA256-SHA384",
+    0x009C: "AES128-GCM-SHA256",
+    0xC09C: "AES128-CCM",
+    0x003C: "AES128-SHA256",
+    0x002F: "AES128-SHA",
+    0xC031: "ECDH-RSA-AES128-GCM-SHA256",
+    0xC029: "ECDH-RSA-AES128-SHA256",
+    0xC00E: "ECDH-RSA-AES128-SHA",
+    0xC02D: "ECDH-ECDSA-AES128-GCM-SHA256",
+    0xC025: "ECDH-ECDSA-AES128-SHA256",
+    0xC004: "ECDH-ECDSA-AES128-SHA",
+    0xC0A0: "AES128-CCM8",
+    0x00BA: "CAMELLIA128-SHA256",
+    0x0041: "CAMELLIA128-SHA",
+    0xC05E: "ECDH-ECDSA-ARIA128-GCM-SHA256",
+    0xC062: "ECDH-RSA-ARIA128-GCM-SHA256",
+    0xC050: "ARIA128-GCM-SHA256",
+    0xC04A: "ECDH-ECDSA-ARIA128-SHA256",
+    0xC04E: "ECDH-RSA-ARIA128-SHA256",
+    0xC03C: "ARIA128-SHA256",
+    0xC008: "ECDHE-ECDSA-DES-CBC3-SHA",
+    0xC012: "ECDHE-RSA-DES-CBC3-SHA",
+    0x0016: "DHE-RSA-DES-CBC3-SHA",
+    0x000A: "DES-CBC3-SHA",
+    0xC007: "ECDHE-ECDSA-RC4-SHA",
+    0xC011: "ECDHE-RSA-RC4-SHA",
+    0x0005: "RC4-SHA",
+    0x0004: "RC4-MD5",
+    0xC018: "AECDH-AES128-SHA",
+    0xC019: "AECDH-AES256-SHA",
+    0x00A6: "ADH-AES128-GCM-SHA256",
+    0x0034: "ADH-AES128-SHA",
+    0xC006: "ECDHE-ECDSA-NULL-SHA",
+    0xC010: "ECDHE-RSA-NULL-SHA",
+    0x003B: "NULL-SHA256",
+    0x0002: "NULL-SHA",
+}
+
+TLS13 = tuple(number for number in SUITES if number >> 8 == 0x13)  # RFC 8446, B.4
+TLS12 = tuple(number for number in SUITES if number >> 8 != 0x13)
+
+# words in the names of suites that are broken, or prove nothing about the server
+_WEAK = {"DES", "RC4", "NULL", "ADH", "AECDH"}
+
+
+def name(number: int) -> str:
+    """OpenSSL's name of the suite, or its number."""
+    return SUITES.get(number, f"0x{number:04X}")
+
+
+def words(number: int) -> set[str]:
+    """What the suite is made of: the words of its name, without sizes ("ECDHE", "RSA", "AES")."""
+    return {word.rstrip("0123456789") for word in name(number).split("-")}
+
+
+def is_weak(number: int) -> bool:
+    """Whether nobody should use the suite: 3DES, RC4, no encryption, or no certificate."""
+    return not _WEAK.isdisjoint(name(number).split("-"))

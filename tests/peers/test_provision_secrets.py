@@ -1,0 +1,157 @@
+"""A device's key, the CA's passphrase and the Wi-Fi's password stay where they belong."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import threading
+import traceback
+from pathlib import Path
+
+import pytest
+from support import desk
+from support.desk import Notes
+
+from firmshake import image, partitions
+from firmshake.authority import Authority
+from firmshake.errors import Error
+from firmshake.identity import Identity
+from firmshake.project import Project
+from firmshake.provision import provision
+from firmshake.registry import Registry
+from firmshake.virtual import VirtualBoard, Wifi
+
+AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
+LOOK_EVERY_S = 0.05
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Project:
+    return desk.make_project(tmp_path / "fleet")
+
+
+class Spy:
+    """Collects what others could see: files below some folders, and /proc of every process."""
+
+    def __init__(self, *folders: Path) -> None:
+        self.files: dict[str, set[bytes]] = {}
+        self.processes: set[bytes] = set()
+        self._folders = folders
+
+    def look(self) -> None:
+        for folder in self._folders:
+            for path in folder.rglob("*"):
+                with contextlib.suppress(OSError):
+                    if path.is_file():
+                        self.files.setdefault(path.name, set()).add(path.read_bytes())
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdecimal():
+                for name in ("cmdline", "environ"):
+                    with contextlib.suppress(OSError):
+                        self.processes.add((entry / name).read_bytes())
+
+    def where(self, secret: bytes) -> set[str]:
+        """In what files, or in "a process", the secret was seen in any of the usual forms."""
+        found = {name for name, seen in self.files.items() if any(shows(s, secret) for s in seen)}
+        return found | ({"a process"} if any(shows(s, secret) for s in self.processes) else set())
+
+
+def shows(data: bytes, secret: bytes) -> bool:
+    # of base64 the middle is the same, however it is aligned
+    encoded = [base64.b64encode(secret[skip:])[:-4] for skip in range(3)]
+    return any(form in data for form in (secret, secret.hex().encode(), *encoded))
+
+
+def scalar(der: bytes) -> bytes:
+    """The private number in a SEC1 key of P-256 (RFC 5915): 32 bytes behind version and tag."""
+    assert der[2:7] == b"\x02\x01\x01\x04\x20"
+    return der[7:39]
+
+
+def key_on(board: VirtualBoard) -> bytes:
+    from littlefs import LittleFS
+    from littlefs.context import UserContext
+
+    raw = bytes(board.flash)
+    table = partitions.parse(raw[partitions.TABLE_OFFSET :])
+    region = partitions.filesystem_region(table, len(raw))
+    context = UserContext(region.size)
+    context.buffer[:] = raw[region.offset : region.offset + region.size]
+    filesystem = LittleFS(
+        context=context, block_count=region.block_count, **image.LITTLEFS_OPTIONS, mount=True
+    )
+    with filesystem.open("/firmshake/key.der", "rb") as file:
+        return bytes(file.read())
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_secrets_are_in_no_file_and_no_process(made: Project, tmp_path: Path, fails: bool) -> None:
+    for name in ("tmp", "work"):
+        (tmp_path / name).mkdir()
+    spy = Spy(made.root, tmp_path / "tmp", tmp_path / "work")
+    running = threading.Event()
+
+    def watch() -> None:
+        while not running.wait(LOOK_EVERY_S):
+            spy.look()
+
+    watcher = threading.Thread(target=watch)
+    with contextlib.ExitStack() as stack:
+        if not fails:
+            stack.enter_context(desk.broker(made))
+        # at the line's own speed: the write takes a while
+        board = stack.enter_context(VirtualBoard(wifi=AIR))
+        watcher.start()
+        try:
+            done = desk.firmshake(
+                *("provision", board.url, "--project", str(made.root)),
+                *("--timeout", "2" if fails else "60"),
+                cwd=tmp_path / "work",
+                environment={"TMPDIR": str(tmp_path / "tmp")},
+            )
+        finally:
+            running.set()
+            watcher.join()
+        key = key_on(board)
+    spy.look()
+    assert done.returncode == (1 if fails else 0), done.stderr
+    assert len(spy.processes) > 5
+    assert spy.where(b"fleet-240ac4123456") >= {"registry.sqlite"}  # what is looked for is found
+    for secret in (scalar(key), desk.PASSPHRASE):
+        assert spy.where(secret) == set()
+        assert not shows((done.stdout + done.stderr).encode(), secret)
+    assert desk.SHED.password is not None
+    password = desk.SHED.password.encode()
+    assert spy.where(password) == {"fleet.toml"}
+    assert not shows((done.stdout + done.stderr).encode(), password)
+    assert os.listdir(tmp_path / "tmp") == os.listdir(tmp_path / "work") == []
+
+
+def test_secrets_are_in_no_exception(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    issued: list[Identity] = []
+    issue = Authority.issue
+
+    def noting(*arguments: object, **named: object) -> Identity:
+        issued.append(issue(*arguments, **named))  # type: ignore[arg-type]
+        return issued[-1]
+
+    monkeypatch.setattr(Authority, "issue", noting)
+    with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
+
+        class Unplugging(Notes):
+            def writing(self, done: int, total: int) -> None:
+                board.unplug()
+
+        with pytest.raises(Error) as caught:
+            provision(
+                *(made, desk.authority(made), Registry.open(made.registry_path), board.url),
+                Unplugging(),
+            )
+    told = "".join(traceback.TracebackException.from_exception(caught.value).format())
+    told += repr(caught.value.args) + repr(vars(caught.value))
+    key = issued[0].key_der()
+    assert key.hex()[14:78] not in told
+    assert repr(scalar(key))[2:-1] not in told
+    assert str(desk.SHED.password) not in told + repr(made)
+    assert desk.PASSPHRASE.decode() not in told
