@@ -63,7 +63,7 @@ class Tap(_Stream):
                 left = self.left()
                 if left == 0:
                     self.late = True
-                    return None
+                    return None if self.quiet else -errno.ETIMEDOUT
                 self._runtime.wait(self._sock, True, left)
                 continue
             if count == 0:

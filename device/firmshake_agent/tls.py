@@ -6,7 +6,6 @@ from .failure import Failure
 from .observer import Observer, version_name
 from .tap import LAST_WORD_MS, Tap
 
-
 # A handshake that had less than this in one block was at its end: a record's buffer takes as much
 _ENOUGH = 16384
 

@@ -61,7 +61,7 @@ def _check(head: bytes, key: str) -> None:
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         fields[name.strip().lower()] = value.strip()
-    digest = hashlib.sha1(key.encode() + _GUID).digest()
+    digest = hashlib.sha1(key.encode() + _GUID).digest()  # noqa: S324  RFC 6455 says so
     if fields.get(b"sec-websocket-accept") != _base64(digest).encode():
         raise Failure("websocket", "bad_upgrade", {"detail": "wrong Sec-WebSocket-Accept"})
     if fields.get(b"sec-websocket-protocol") != _SUBPROTOCOL.encode():

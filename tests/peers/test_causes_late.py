@@ -7,11 +7,11 @@ import hashlib
 from pathlib import Path
 
 import pytest
-
-from firmshake import climb
 from support import pki, servers
 from support.broker import mosquitto
 from support.pki import Fleet
+
+from firmshake import climb
 
 RUNTIMES = pytest.mark.parametrize("runtime", climb.RUNTIMES)
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
