@@ -7,6 +7,7 @@ import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,8 +30,11 @@ class LocalBroker:
     Raises Error where there is no mosquitto, or it does not come up.
     """
 
-    def __init__(self, folder: Path, host: str, port: int) -> None:
+    def __init__(
+        self, folder: Path, host: str, port: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._folder = folder
+        self._environment = environment
         self._address = (host, port)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,6 +60,7 @@ class LocalBroker:
         with (self._folder / LOG).open("ab") as log, interrupts.held():
             self._process = subprocess.Popen(
                 [*tools.mosquitto(), "-c", "mosquitto.conf"],
+                env=self._environment,
                 cwd=self._folder,  # mosquitto takes the paths in its file from there
                 stdin=subprocess.DEVNULL,
                 stdout=log,

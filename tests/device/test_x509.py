@@ -155,7 +155,7 @@ def shown(name: reference.Name) -> str:
 
 def addressed(name: reference.GeneralName) -> str:
     if not isinstance(name, reference.IPAddress):
-        return str(name.value)
+        return str(name.value)[:64]
     if name.value.version == 4:
         return str(name.value)
     # not `exploded`: some versions of Python write a mapped IPv4 address in its own way

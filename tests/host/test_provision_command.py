@@ -1,5 +1,4 @@
-"""What `firmshake provision` refuses before it looks at a board, in one line that says what and one
-that says what to do."""
+"""What `firmshake provision` refuses before it looks at a board: a line what, a line what to do."""
 
 from __future__ import annotations
 
@@ -31,9 +30,7 @@ def made(intact: Project, tmp_path: Path) -> Path:
 class Run:
     """Runs the command line in this process."""
 
-    def __init__(
-        self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def __init__(self, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capfd, self._monkeypatch = capfd, monkeypatch
 
     def __call__(

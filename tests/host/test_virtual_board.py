@@ -132,7 +132,8 @@ def test_the_standin_reads_as_micropythons_firmware(
 ) -> None:
     found = firmware.identify(standin_firmware(version, vfs_partition=listed))
     assert (found.chip, found.offset) == ("ESP32", 0x1000)
-    assert (found.app.version, found.app.is_micropython) == (version, True)
+    assert (found.micropython, found.app.is_micropython) == (version, True)
+    assert (found.app.project, found.app.version) == ("", "")  # MicroPython leaves them out
     assert any(row.label == "vfs" for row in found.table) is listed
     assert partitions.filesystem_region(found.table, size) == (offset, size - offset)
 

@@ -1,5 +1,4 @@
-"""What goes wrong while `firmshake provision` works: it is said in two lines, nothing is left half
-written, and the same command succeeds once the cause is gone."""
+"""What goes wrong while `firmshake provision` works is said, and the next try finds no traces."""
 
 from __future__ import annotations
 
@@ -64,9 +63,7 @@ def test_a_board_taken_away_is_told_and_done_again(
 ) -> None:
     registry = Registry.open(made.registry_path)
     with pytest.raises(Error) as caught:
-        provision(
-            made, desk.authority(made), registry, board.url, Unplugging(board, while_written)
-        )
+        provision(made, desk.authority(made), registry, board.url, Unplugging(board, while_written))
     assert caught.value.message.startswith(f"the board on {board.url} went away")
     assert "run the same command" in caught.value.hint
     assert states(made) == [("failed", None)]
@@ -139,9 +136,7 @@ def test_a_full_disk_is_told_before_a_byte_is_written(made: Project, board: Virt
 
 
 @pytest.mark.parametrize("name", [".", "registry.sqlite"])
-def test_a_registry_that_may_not_be_written(
-    made: Project, board: VirtualBoard, name: str
-) -> None:
+def test_a_registry_that_may_not_be_written(made: Project, board: VirtualBoard, name: str) -> None:
     path = made.root / name
     mode = path.stat().st_mode
     path.chmod(mode & ~0o222)

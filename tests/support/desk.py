@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -25,10 +26,10 @@ LIMIT_S = 100.0  # for a command that ends within seconds, unless something is w
 
 
 def make_project(
-    folder: Path, *, wifi: Wifi | None = SHED, ntp: Sequence[str] = (), port: int | None = None
+    folder: Path, *, wifi: Wifi | None = SHED, ntp: Sequence[str] = (), host: str = "127.0.0.1"
 ) -> Project:
-    """A new project in `folder`; its broker belongs on a port of 127.0.0.1 that is free."""
-    broker = Broker("127.0.0.1", port or free_port(), "127.0.0.1")
+    """A new project in `folder`; its broker belongs on a free port of this computer."""
+    broker = Broker(host, free_port(), host)
     # made a while ago: a clock may be tried that is a little behind
     made = datetime.now(UTC) - timedelta(days=30)
     return new_project(folder, broker=broker, passphrase=PASSPHRASE, now=made, wifi=wifi, ntp=ntp)
@@ -130,7 +131,7 @@ def flash_of(
     files = boardfiles.of(made, identity, device_id, now)
     if settings:
         changed = boardfiles.settings(made, device_id, now) | settings
-        files["/firmshake/settings.json"] = _json(changed)
+        files["/firmshake/settings.json"] = json.dumps(changed).encode()
     firmware = standin_firmware()
     region = partitions.filesystem_region(
         partitions.parse(firmware[partitions.TABLE_OFFSET - 0x1000 :]), 4 << 20
@@ -138,9 +139,3 @@ def flash_of(
     built = image.build(bundle.agent_files() | files, region.block_count)
     blank = b"\xff" * (4 << 20)
     return image.laid_over(blank, [image.Run(0x1000, firmware), *built.at(region.offset)])
-
-
-def _json(value: object) -> bytes:
-    import json
-
-    return json.dumps(value).encode()

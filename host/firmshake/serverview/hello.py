@@ -1,23 +1,15 @@
-"""A ClientHello as any board would send it, and what a server answers to it in clear.
+"""A ClientHello that offers what we say, as any board would send it. Does no I/O.
 
-Does no I/O. This asks questions that no TLS library lets one ask (which suites of TLS 1.3, static
-ECDH, ARIA, TLS 1.0), and no answer goes any further than the server's first flight.
+It asks what no TLS library lets one ask: suites of TLS 1.3 one by one, static ECDH, ARIA, TLS 1.0.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from firmshake.serverview.firmwares import TLS12, TLS13
-
-# ContentType and HandshakeType (RFC 8446, 5.1 and 4; RFC 5246, 7.4)
-_ALERT, _HANDSHAKE = 21, 22
-_SERVER_HELLO, _CERTIFICATE, _SERVER_KEY_EXCHANGE, _CERTIFICATE_REQUEST, _HELLO_DONE = 2, 11, 12, 13, 14
-
-_LONGEST_RECORD = (1 << 14) + 2048  # RFC 5246, 6.2.3
-_MOST = 1 << 18  # of a first flight: a chain of any sense is far below
 
 # every scheme that there is: a probe must not fail over the signature
 ALL_SIGNATURES = (
@@ -39,27 +31,6 @@ class Offer:
     groups: tuple[int, ...] = ALL_GROUPS
     signatures: tuple[int, ...] = ALL_SIGNATURES
     name: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the server said: `version` 0 where it sent no ServerHello; `alert` is its number.
-
-    `certificates` are DER, the server's own first; `asks` is whether it wants the client's, from
-    one of the `authorities` (DER names). `is_tls` is False where the bytes were none of TLS.
-    """
-
-    version: int = 0
-    suite: int = 0
-    group: int = 0
-    session_id: bool = False
-    ticket: bool = False
-    certificates: tuple[bytes, ...] = ()
-    asks: bool = False
-    authorities: tuple[bytes, ...] = ()
-    alert: int | None = None
-    is_tls: bool = True
-    first: bytes = b""
 
 
 def client_hello(offer: Offer, random: bytes, share: bytes) -> bytes:
@@ -99,36 +70,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-@dataclass
-class Reader:
-    """Reads a server's answer, in pieces of any size; never fails, and holds at most 256 KiB.
-
-    `done` is true as soon as nothing more is to be learned.
-    """
-
-    done: bool = False
-    has_hello: bool = False
-    _answer: dict[str, object] = field(default_factory=dict)
-    _records: bytearray = field(default_factory=bytearray)
-    _messages: bytearray = field(default_factory=bytearray)
-    _fed: int = 0
-
-    def feed(self, data: bytes) -> None:
-        """Take what came from the server."""
-        if self.done:
-            return
-        self._fed += len(data)
-        self._answer["first"] = (bytes(self._answer.get("first") or b"") + data)[:16]  # type: ignore[arg-type]
-        self._records += data
-        while not self.done and len(self._records) >= 5:
-            kind, major, _, length = struct.unpack("!BBBH", self._records[:5])
-            if kind not in (_ALERT, _HANDSHAKE, 20, 23) or major != 3 or length > _LONGEST_RECORD:
-                self._give_up()
-            elif len(self._records) < 5 + length:
-                break
-            else:
-                self._record(kind, bytes(self._records[5 : 5 + length]))
-                del self._records[: 5 + length]
-        self.done = self.done or self._fed > _MOST

@@ -78,7 +78,8 @@ def _second_stage(flash: Flash) -> Foreign | Start:
     app = firmware.app_of(image)
     if app is None or not app.is_micropython:
         return Foreign(f"{app.project} {app.version}" if app else "an unknown application")
-    return Start(app.version, partitions.filesystem_region(table, flash.size))
+    version = firmware.micropython_version(image)
+    return Start(version, partitions.filesystem_region(table, flash.size))
 
 
 def greeting(cause: Cause, download: bool) -> bytes:

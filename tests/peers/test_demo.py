@@ -1,0 +1,173 @@
+"""`firmshake demo`: what it shows, and that an interruption at any moment leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support import reaper
+
+LIMIT_S = 120.0
+DEMO = [sys.executable, "-P", "-m", "firmshake", "demo"]
+# a broken connection whose bytes pyserial goes on to look for is no fault of ours
+ENVIRONMENT = {"PYTHONUNBUFFERED": ""}
+
+
+class Demo:
+    """A running demo whose standard output and error are one pipe, and its temporary folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said = ""
+        self._process = subprocess.Popen(
+            [sys.executable, reaper.__file__, *DEMO],
+            env={**os.environ, **ENVIRONMENT, "TMPDIR": str(folder)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        self._output = self._process.stdout
+        self.pid = int(self._output.readline())
+
+    def until(self, words: str) -> None:
+        """Wait until it has said a line with these words."""
+        for line in self._output:
+            self.said += line
+            if words in line:
+                return
+        raise AssertionError(self.said)
+
+    def end(self) -> int:
+        """Its exit status; nothing of it is left."""
+        rest, _ = self._process.communicate(timeout=LIMIT_S)
+        said, _, last = rest.rstrip("\n").rpartition("\n")
+        self.said += said
+        told = json.loads(last)
+        assert told["left"] == {}, self.said
+        assert os.listdir(self.folder) == [], self.said
+        assert "Traceback" not in self.said
+        assert "Exception ignored" not in self.said
+        status = told["status"]
+        assert isinstance(status, int)
+        return status
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Demo:
+    return Demo(tmp_path)
+
+
+def test_it_shows_the_whole_road_in_order(demo: Demo) -> None:
+    assert demo.end() == 0, demo.said
+    milestones = [
+        "\n1. ",
+        "$ firmshake init",
+        "root CA, SHA-256",
+        "\n2. ",
+        "mosquitto listens on",
+        "\n3. ",
+        "$ firmshake provision rfc2217://",
+        "✓ found ESP32",
+        "✓ wrote ",
+        "✓ identity ",
+        "✓ subscribe ",
+        "✓ ready ",
+        "is proved",
+        "\n4. ",
+        "restarted with a certificate that expired",
+        "$ firmshake console",
+        "tls.server_certificate/expired",
+        "why  The broker's certificate for 127.0.0.1 expired",
+        "fix  Renew the broker's certificate",
+        "That was all of it",
+    ]
+    places = [demo.said.find(milestone) for milestone in milestones]
+    assert -1 not in places, demo.said
+    assert places == sorted(places), demo.said
+    assert "\x1b" not in demo.said
+
+
+# What a terminal does at Ctrl-C, what a stranger does with kill, what closing the terminal does
+WAYS: dict[str, Callable[[int], None]] = {
+    "ctrl-c": lambda pid: os.killpg(pid, signal.SIGINT),
+    "sigint": lambda pid: os.kill(pid, signal.SIGINT),
+    "sigterm": lambda pid: os.kill(pid, signal.SIGTERM),
+    "all-sigterm": lambda pid: os.killpg(pid, signal.SIGTERM),
+    "hang-up": lambda pid: os.killpg(pid, signal.SIGHUP),
+}
+STATUS = {"ctrl-c": 130, "sigint": 130, "sigterm": 143, "all-sigterm": 143, "hang-up": 129}
+
+
+@pytest.mark.parametrize(
+    ("words", "way"),
+    [
+        ("1. A project", "ctrl-c"),
+        ("2. A real broker", "ctrl-c"),
+        ("$ firmshake provision", "ctrl-c"),  # esptool starts
+        ("✓ built its filesystem", "ctrl-c"),  # esptool writes
+        ("✓ reset it", "ctrl-c"),
+        ("✓ tls ", "ctrl-c"),
+        ("is proved", "ctrl-c"),
+        ("$ firmshake console", "ctrl-c"),
+        ("1. A project", "sigint"),
+        ("✓ found ESP32", "sigint"),
+        ("✓ built its filesystem", "sigint"),
+        ("✗ ready", "sigint"),
+        ("$ firmshake init", "sigterm"),
+        ("the board answers", "sigterm"),
+        ("✓ built its filesystem", "sigterm"),
+        ("✓ built its filesystem", "all-sigterm"),
+        ("✓ reset it", "sigterm"),
+        ("4. The broker's", "hang-up"),
+    ],
+)
+def test_an_interruption_leaves_nothing_behind(demo: Demo, words: str, way: str) -> None:
+    demo.until(words)
+    WAYS[way](demo.pid)
+    assert demo.end() == STATUS[way], demo.said
+    assert "interrupted" in demo.said
+
+
+@pytest.mark.parametrize("seconds", [0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
+@pytest.mark.parametrize("way", ["ctrl-c", "sigterm"])
+def test_an_interruption_at_any_moment(tmp_path: Path, seconds: float, way: str) -> None:
+    """Also while Python itself starts, which ends by the signal then."""
+    demo = Demo(tmp_path)
+    time.sleep(seconds)
+    WAYS[way](demo.pid)
+    status = demo.end()
+    assert status in (STATUS[way], -signal.SIGINT, -signal.SIGTERM), demo.said
+
+
+def test_impatience_does_not_disturb_the_cleaning_up(demo: Demo) -> None:
+    demo.until("✓ built its filesystem")
+    for _ in range(5):
+        WAYS["ctrl-c"](demo.pid)
+        time.sleep(0.01)
+    assert demo.end() == 130, demo.said
+
+
+def test_a_reader_that_goes_away_ends_it(tmp_path: Path) -> None:
+    """`firmshake demo | head -3`."""
+    command = [sys.executable, reaper.__file__, "sh", "-c", '"$@" 2>&1 | head -3', "sh", *DEMO]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    told = json.loads(done.stdout.rstrip("\n").rpartition("\n")[2])
+    assert told["left"] == {}
+    assert os.listdir(tmp_path) == []
+    assert "Traceback" not in done.stdout + done.stderr
