@@ -22,6 +22,12 @@ class Blind:
         pass
 
 
+class Named:
+    """What a handshake wants to know of an identity."""
+
+    server_name = "127.0.0.1"
+
+
 class Timed:
     """An observer whose own time is added up."""
 
@@ -47,7 +53,7 @@ def handshake(runtime: object, context: object, target: object, observer: object
     tap.deadline(5000)
     runtime.tidy()
     started = time.ticks_us()
-    runtime.handshake(context, tap, "127.0.0.1", {})
+    runtime.handshake(context, tap, Named, {})
     took = time.ticks_diff(time.ticks_us(), started)
     runtime.close(sock)
     return took
@@ -58,7 +64,7 @@ def main() -> None:
     port, rounds = int(sys.argv[1]), int(sys.argv[2])
     key, chain, anchors = [bytes.fromhex(sys.stdin.readline().strip()) for _ in range(3)]
     runtime = Runtime()
-    context = runtime.context()
+    context = runtime.context(None)
     runtime.load_anchors(context, der.split(anchors))
     runtime.load_identity(context, der.split(chain), key)
     target = runtime.resolve("127.0.0.1", port)[0][1]

@@ -50,7 +50,8 @@ def test_evidence_is_in_peoples_words_with_names_and_units() -> None:
 
 
 def test_evidence_that_is_said_already_or_says_nothing_is_left_out() -> None:
-    fields = {"cause": "refused", "host": "b.example", "addr": "192.0.2.1", "port": "88", "errno": "1"}
+    fields = {"cause": "refused", "host": "b.example", "addr": "192.0.2.1"}
+    fields |= {"port": "88", "errno": "1"}
     text = shown(show(Event(1, 1, "tcp", "fail", fields)), 120)
     assert text.splitlines()[-1].startswith("    fix ")
     assert "192.0.2.1" in text  # the why says it

@@ -31,9 +31,11 @@ EXPLAINED = Event(
 # what a serial line may carry, in pieces that meet each other in any order
 PIECES = st.one_of(
     st.sampled_from(
-        [OK, FAIL, WHY, FIX, OK[:20], OK[:-1], OK[:-3], b"@fs1 ", b"@f", b" *", b"\r", b"\n"]
-        + [b"\r\n", b"\r\r\n", b"\xff\xfe", b"\0", b"ets Jun  8 2016 00:22:57", b">>> "]
-        + ["é".encode(), b"x" * 5000, b"- why: ", b"- "]
+        [
+            *(OK, FAIL, WHY, FIX, OK[:20], OK[:-1], OK[:-3], b"@fs1 ", b"@f", b" *", b"\r", b"\n"),
+            *(b"\r\n", b"\r\r\n", b"\xff\xfe", b"\0", b"ets Jun  8 2016 00:22:57", b">>> "),
+            *("é".encode(), b"x" * 5000, b"- why: ", b"- "),
+        ]
     ),
     st.binary(max_size=30),
 )
@@ -75,7 +77,7 @@ def test_how_the_bytes_are_cut_changes_nothing(stream: bytes, data: st.DataObjec
 
 @given(STREAMS)
 def test_quiet_moments_lose_and_double_nothing(stream: bytes) -> None:
-    """An event whose line is interrupted by a quiet moment is still found, and the text is whole."""
+    """An event whose line a quiet moment interrupts is still found, and the text is whole."""
     serial = Reader()
     found: list[Event | Output] = []
     for at in range(len(stream)):

@@ -28,7 +28,7 @@ def command(port: str, baud: int, reset: bool, times: bool, as_json: bool) -> No
     from firmshake import serialport
 
     def connect() -> OpenPort:
-        return serialport.open_port(port, baud)
+        return cast(OpenPort, serialport.open_port(port, baud))
 
     def restart(opened: OpenPort) -> None:
         if reset:
