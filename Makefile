@@ -9,7 +9,11 @@ BIN := .venv/bin
 CODE := host device tests benches setup
 SETUP := sh setup/run.sh
 
-.PHONY: help setup demo test lint bench boards clean
+# how long `make fuzz` takes, and which parser it is for: all of them where that is empty
+SECONDS := 60
+TARGET :=
+
+.PHONY: help setup demo test lint bench score fuzz boards clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +21,8 @@ help:
 	@echo "make test               every check and every test"
 	@echo "make lint               the checks without the tests"
 	@echo "make bench              the figures of the README, measured here"
+	@echo "make fuzz SECONDS=60    every parser under hostile bytes; TARGET=NAME for one"
+	@echo "make score              every fault on every runtime: is it named rightly?"
 	@echo "make boards PORT=...    the tests for a real board on that port"
 	@echo "make setup              what the others do first: .venv and .tools"
 	@echo "make clean              remove all that make made"
@@ -39,10 +45,19 @@ bench:
 	@$(SETUP) --wide
 	@exec $(BIN)/python benches/run.py
 
+fuzz: setup
+	@$(BIN)/python -m pip install --quiet --no-input --no-deps --disable-pip-version-check -r requirements/fuzz.txt
+	@exec $(BIN)/python tests/fuzz/run.py --seconds $(SECONDS) $(TARGET)
+
+# DOCS=1 also asks stock clients, and writes docs/diagnosis.md
+score: SETUP += --wide
+score: setup
+	@exec $(BIN)/python benches/score.py $(if $(DOCS),--docs) $(CASE)
+
 boards: setup
 	@test -n "$(PORT)" || { echo "make boards: say which: make boards PORT=/dev/ttyUSB0 PROJECT=FOLDER PASSPHRASE=FILE" >&2; exit 2; }
 	@PORT="$(PORT)" PROJECT="$(PROJECT)" PASSPHRASE="$(PASSPHRASE)" exec $(BIN)/python -m pytest tests/boards
 
 clean:
-	rm -rf .venv .tools build dist host/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .tools .fuzz build dist host/*.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +

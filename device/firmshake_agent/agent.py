@@ -56,7 +56,9 @@ def run(runtime: object, source: object, write: object) -> None:
 
 def main() -> None:
     """The board's entry: files from /firmshake, events to serial."""
-    from .runtime_micropython import Runtime
-
+    if sys.implementation.name == "circuitpython":
+        from .runtime_circuitpython import Runtime
+    else:
+        from .runtime_micropython import Runtime
     sys.stdout.write("\n")  # boot noise may have left half a line
     run(Runtime(), Folder("/firmshake"), sys.stdout.write)

@@ -7,9 +7,10 @@ from .der import BadDer
 from .failure import Failure
 
 SETTINGS = "settings.json"
-KEY = "key.der"
-CERTIFICATE = "cert.der"
-ANCHORS = "ca.der"
+# with the ending of the form that the runtime wants, `.der` or `.pem`
+KEY = "key"
+CERTIFICATE = "cert"
+ANCHORS = "ca"
 
 VERSION = 1  # of the settings' format
 LIMIT_MS = 15000  # of one network stage: an RSA handshake on a slow board takes 3 s
@@ -65,21 +66,22 @@ def load(runtime: object, source: object) -> Identity:
     one is needed is the broker's to say.
     """
     identity = Identity(_settings(_read(source, SETTINGS)))
-    if identity.wifi is None and runtime.needs_wifi():
+    if identity.wifi is None and runtime.needs_wifi() and not runtime.network_is_given:
         raise _failure("config_invalid", detail="no [wifi] for a board with Wi-Fi")
     for extra in ("alpn", "sni"):
         if getattr(identity, extra) and extra not in runtime.extras:
             raise _failure("config_invalid", detail="this firmware cannot set " + extra)
-    identity.anchors = _certificates(_read(source, ANCHORS), "bad_ca")
+    form = runtime.form
+    identity.anchors = _certificates(_read(source, ANCHORS + form), "bad_ca")
     key = None
     try:
-        key = source.read(KEY)
+        key = source.read(KEY + form)
     except OSError:
         pass  # without a key there must be no certificate either
-    if key is not None or _exists(source, CERTIFICATE):
+    if key is not None or _exists(source, CERTIFICATE + form):
         if key is None:
-            raise _failure("file_missing", file=KEY)
-        identity.chain = _certificates(_read(source, CERTIFICATE), "bad_certificate")
+            raise _failure("file_missing", file=KEY + form)
+        identity.chain = _certificates(_read(source, CERTIFICATE + form), "bad_certificate")
         _check_key(key, x509.Certificate(identity.chain[0]))
     identity.context = _context(runtime, identity, key)
     return identity
@@ -158,7 +160,7 @@ def _exists(source: object, name: str) -> bool:
 
 def _certificates(data: bytes, cause: str) -> "list[bytes]":
     try:
-        parts = der.split(data)
+        parts = der.split(der.unarmoured(data, b"CERTIFICATE"))
         for part in parts:
             x509.Certificate(part)
     except BadDer as error:
@@ -170,6 +172,8 @@ def _certificates(data: bytes, cause: str) -> "list[bytes]":
 
 def _check_key(key: bytes, certificate: x509.Certificate) -> None:
     try:
+        if b"ENCRYPTED" not in key:
+            key = der.unarmoured(key, b"PRIVATE KEY")
         public = x509.public_part(key)
     except x509.EncryptedKey:
         raise _failure("encrypted_key")

@@ -8,11 +8,15 @@ once what MiniMQTT would hide or wait for: a refusal, a close, silence.
 import errno
 
 FIRST = 8  # of the broker's plaintext that are kept; a CONNACK is four
-_REST_MS = 10000  # how long the rest of a packet may take
+LONGEST = 1024  # of a packet: MiniMQTT takes memory for all that its head announces
+REST_MS = 10000  # how long the rest of a packet may take
+
+# What a broker may send to a session with one subscription at QoS 0 (MQTT 3.1.1, 2.2.1)
+_CONNACK, _PUBLISH, _SUBACK, _PINGRESP = 0x20, 0x30, 0x90, 0xD0
 
 
 class Ended(Exception):
-    """The broker refused, closed or kept silent.
+    """The broker refused, closed, kept silent, or sent what is not MQTT.
 
     MiniMQTT catches OSError, and loses the reason; this passes through it.
     """
@@ -21,13 +25,16 @@ class Ended(Exception):
 class Link:
     """A socket as MiniMQTT uses it, over `stream` (the runtime's TLS stream) and its tap.
 
-    `first` are the broker's first bytes; `closed` says that it closed; `error` is what the stream
+    `first` are the broker's first bytes; `closed` says that it closed, `broken` that it sent what
+    no broker may; `granted` is the return code of its SUBACK, -1 before; `error` is what the stream
     raised, if anything.
     """
 
     def __init__(self, runtime: object, stream: object, tap: object) -> None:
         self.first = b""
         self.closed = False
+        self.broken = False
+        self.granted = -1
         self.error = None
         self._runtime = runtime
         self._stream = stream
@@ -37,10 +44,17 @@ class Link:
         self._asked = 0
         self._limit_ms = None
         # where the next byte falls (MQTT 3.1.1, 2.2): 0 in front of a packet, 1 in its length, 2 in
-        # its body; shift or size of the part that is being read
+        # its body; the packet's first byte, 0 before all, and when that came; what is still to come
         self._place = 0
+        self._kind = 0
+        self._begun = 0
         self._rest = 0
         self._shift = 0
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether a packet has begun and not ended."""
+        return self._place > 0
 
     def expect(self, ms: "int | None") -> None:
         """From now on the broker has so long to answer; None: it may be silent for ever."""
@@ -73,10 +87,11 @@ class Link:
 
         Inside a packet there is no such error: MiniMQTT would lose the part that has come.
         """
+        if not size:  # the body of an empty message
+            return 0
         self.flush()
         self._tap.quiet = True
-        # a packet that has begun is on its way: what is lost on a bad network comes within seconds
-        self._tap.deadline(_REST_MS if self._place else self._turn_ms)
+        self._tap.deadline(self._turn())
         view = memoryview(buf)[:size]
         while True:
             count = self._guarded(self._stream.readinto, view)
@@ -86,40 +101,76 @@ class Link:
                 self.closed = True
                 raise Ended("closed")
             if self._tap.left() == 0:
-                self._be_patient()
+                self._turn()
+                if self._place:
+                    raise Ended("silent")
                 raise OSError(errno.ETIMEDOUT, "nothing yet")
         self._keep(view[:count])
         self._follow(view[:count])
         return count
 
-    def _be_patient(self) -> None:
-        silent = self._limit_ms is not None and self._runtime.since(self._asked) > self._limit_ms
-        if silent or self._place:
+    def _turn(self) -> int:
+        """How long the next byte may take, in ms. Raises Ended where the broker had its time.
+
+        That is so too where it talks all the while, and does not answer.
+        """
+        since = self._runtime.since
+        left = self._turn_ms
+        if self._place:
+            # a packet that has begun is on its way: what a bad network loses comes within seconds
+            left = REST_MS - since(self._begun)
+        elif self._limit_ms is not None and since(self._asked) > self._limit_ms:
+            left = 0
+        if left <= 0:
             raise Ended("silent")
+        return left
 
     def _follow(self, data: memoryview) -> None:
         for byte in data:
-            if self._place == 0:  # the packet's type
-                self._place, self._rest, self._shift = 1, 0, 0
+            if self._place == 0:
+                self._begin(byte)
             elif self._place == 1:
                 self._rest |= (byte & 127) << self._shift
                 self._shift += 7
+                if self._rest > LONGEST or self._shift > 28 or (byte < 128 and not self._fits()):
+                    raise self._break("broken")
                 if byte < 128:
                     self._place = 2 if self._rest else 0
             else:
                 self._rest -= 1
                 if self._rest == 0:
                     self._place = 0
+                    if self._kind == _SUBACK:
+                        self.granted = byte
+
+    def _begin(self, kind: int) -> None:
+        # of packets that it does not wait for, MiniMQTT leaves the body, and takes it for packets
+        known = kind & 0xFE == _PUBLISH or kind == _PINGRESP or not self._kind
+        if not known and (kind != _SUBACK or self.granted >= 0):
+            raise self._break("broken")
+        self._place, self._kind, self._rest, self._shift = 1, kind, 0, 0
+        self._begun = self._runtime.ticks()
+
+    def _fits(self) -> bool:
+        if self._kind == _CONNACK:
+            return True  # `_keep` judges it
+        if self._kind == _PINGRESP:
+            return self._rest == 0
+        return self._rest == 3 if self._kind == _SUBACK else self._rest >= 3
 
     def _keep(self, data: memoryview) -> None:
         if len(self.first) >= FIRST:
             return
         self.first += bytes(data[: FIRST - len(self.first)])
         # a CONNACK that refuses, or what no broker sends: MiniMQTT would ask on, or raise KeyError
-        if self.first[0] != 0x20 or (
+        if self.first[0] != _CONNACK or (
             len(self.first) >= 4 and (self.first[1] != 2 or self.first[3])
         ):
-            raise Ended("refused")
+            raise self._break("refused")
+
+    def _break(self, why: str) -> Ended:
+        self.broken = True
+        return Ended(why)
 
     def _guarded(self, call: object, data: object) -> "int | None":
         try:

@@ -55,7 +55,8 @@ class Session:
         self._link = single.Link(runtime, channel.stream, channel.tap)
         self._topic = "devices/" + identity.device + "/echo"
         self._echo = None
-        self._error = minimqtt.MMQTTException
+        # what MiniMQTT raises where it is refused, and at a message that is none
+        self._error = (minimqtt.MMQTTException, AssertionError, ValueError)
         self._client = minimqtt.MQTT(
             broker=identity.host,
             port=identity.port,
@@ -66,6 +67,7 @@ class Session:
             socket_timeout=_SHORT_S,
             recv_timeout=_NEVER_S,
             connect_retries=1,  # the ladder retries, from the bottom
+            use_binary_mode=True,  # anybody's message may be no text
         )
 
     def connect(self) -> None:
@@ -73,7 +75,7 @@ class Session:
         self._link.expect(self._identity.limit_ms)
         try:
             self._client.connect()
-        except (single.Ended, self._error):
+        except (single.Ended,) + self._error:
             raise self._refusal()
 
     def _refusal(self) -> Failure:
@@ -83,7 +85,7 @@ class Session:
         if len(first) >= 4 and first[0] == 0x20 and first[3]:  # MQTT 5 answers with three bytes
             evidence["code"] = first[3]
             return Failure("mqtt", _CONNACK.get(first[3], "refused"), evidence)
-        if first:
+        if link.broken:
             evidence["first_bytes"] = "".join(["%02x" % byte for byte in first])
             return Failure("mqtt", "not_mqtt", evidence)
         if seen.version >= 0x0304 and self._refused_late(seen):
@@ -115,9 +117,10 @@ class Session:
 
     def subscribe(self) -> "dict[str, object]":
         """SUBSCRIBE to our own topic and wait for our own message. Raises Failure."""
-        token = "%02x%02x%02x" % tuple([self._runtime.random() for _ in range(3)])
+        token = ("%02x%02x%02x" % tuple([self._runtime.random() for _ in range(3)])).encode()
         self._client.on_message = self._heard
         self._link.expect(self._identity.limit_ms)
+        link = self._link
         cause = "timeout"
         try:
             self._client.subscribe(self._topic)
@@ -128,17 +131,20 @@ class Session:
         except single.Ended:
             pass
         except self._error:  # of the SUBACK, or of what came in its place
-            cause = "denied"
-        if self._echo == token:
+            cause = "denied" if link.granted > 2 else "not_mqtt"
+        # where an error came, MiniMQTT stands in the middle of a packet, whatever came before
+        if self._echo == token and cause == "no_echo" and not link.broken:
             return {"topic": self._topic}
         evidence = {"topic": self._topic}
-        if self._link.closed:
+        if link.closed:
             cause = "closed"
-        elif cause != "denied":
+        elif link.broken:
+            cause = "not_mqtt"
+        elif cause not in ("denied", "not_mqtt"):
             evidence["limit_ms"] = self._identity.limit_ms
         raise Failure("subscribe", cause, evidence)
 
-    def _heard(self, client: object, topic: str, message: str) -> None:
+    def _heard(self, client: object, topic: str, message: bytearray) -> None:
         self._echo = message
 
     def hold(self) -> None:
@@ -149,13 +155,19 @@ class Session:
         while True:
             try:
                 self._client.loop(_LONG_S)
-            except (single.Ended, self._error):
-                raise self._lost(started)
+            except single.Ended:
+                raise self._lost(started, self._link.broken)
+            except self._error as error:
+                # of the keepalive between packets, of a message inside one or behind it
+                plain = isinstance(error, minimqtt.MMQTTException)
+                raise self._lost(started, not plain or self._link.is_inside)
 
-    def _lost(self, started: int) -> Failure:
+    def _lost(self, started: int, broken: bool) -> Failure:
         evidence = {"held_ms": self._runtime.since(started)}
         if self._link.closed:
             return Failure("ready", "closed", evidence)
+        if broken:
+            return Failure("ready", "not_mqtt", evidence)
         evidence["limit_ms"] = self._identity.keepalive * 1000
         return Failure("ready", "keepalive_timeout", evidence)
 
@@ -163,7 +175,7 @@ class Session:
         """DISCONNECT."""
         try:
             self._client.disconnect()
-        except (single.Ended, self._error):
+        except (single.Ended,) + self._error:
             pass  # it is gone already
 
 

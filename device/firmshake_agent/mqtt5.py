@@ -9,7 +9,6 @@ _REASONS = {
     0x88: "server_unavailable",
     0x89: "server_unavailable",  # server busy
     0x8A: "banned",
-    0x8C: "bad_credentials",  # bad authentication method
     0x97: "quota",
     0x9F: "quota",  # connection rate exceeded
 }

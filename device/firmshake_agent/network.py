@@ -26,7 +26,7 @@ _TCP = {
 
 def join(runtime: object, identity: object) -> "dict[str, object]":
     """Join the Wi-Fi where there is a radio. The evidence of success; raises Failure."""
-    if not runtime.needs_wifi():
+    if identity.wifi is None or not runtime.needs_wifi():
         if identity.wifi is not None and not runtime.network_is_given:
             raise Failure("wifi", "no_radio", {"ssid": identity.wifi["ssid"]})
         return {"network": "given"}
@@ -71,6 +71,8 @@ def connect(
             code = error.args[0] if error.args else 0
             evidence["errno"] = code
             cause = _TCP.get(code, "unreachable")
+            if code == errno.ECONNRESET and runtime.network_is_given:
+                cause = "reset"  # a computer tells it from a refusal
             if cause == "timeout":
                 evidence["limit_ms"] = limit_ms
             failure = Failure("tcp", cause, evidence)

@@ -31,6 +31,7 @@ FINISHED = 20
 KEEP = 256  # of a message: a ServerHello, with the largest key share of a curve (P-521)
 KEEP_CERTIFICATE = 4096  # of a Certificate message, where the caller wants it
 FIRST = 16  # first bytes of the server, to tell what it is if it is not TLS
+LARGEST = 16384  # bytes of a handshake message that stock mbedTLS takes: one record
 SIZES = 4  # records of the server after our last flight whose sizes are kept
 
 
@@ -59,7 +60,10 @@ class Observer:
     - `shown`: bytes of the Certificate message that the board sent, -1 before it (<= 7: empty);
     - `certificate`: kept bytes of the server's Certificate message (TLS 1.2), b"" where not wanted;
     - `after_flight`: sizes of the server's first encrypted records after the board's last one;
-      `encrypted_out`: how many encrypted records the board sent.
+      `encrypted_out`: how many encrypted records the board sent;
+    - `chain_size`: bytes of the server's Certificate message; `dh_bits`: size of the prime in its
+      ServerKeyExchange, 0 where it is of an elliptic curve (both TLS 1.2);
+    - `chain`: where it is set, it takes the server's Certificate message (see chain.py).
     """
 
     def __init__(self, keep_certificate: bool = False) -> None:
@@ -77,6 +81,9 @@ class Observer:
         self.certificate = b""
         self.after_flight = []
         self.encrypted_out = 0
+        self.chain = None
+        self.chain_size = 0
+        self.dh_bits = 0
         self._keep = KEEP_CERTIFICATE if keep_certificate else KEEP
         self._in = _Direction()
         self._out = _Direction()
@@ -166,6 +173,8 @@ class Observer:
             keep = (self._keep if way.message[0] == CERTIFICATE else KEEP) + 4 - len(way.message)
             if keep > 0:
                 way.message.extend(data[at : at + min(take, keep)])
+            if self.chain is not None and from_server and way.message[0] == CERTIFICATE:
+                self.chain.feed(data, at, at + take)
             at += take
             way.rest -= take
             if way.rest == 0:
@@ -180,6 +189,8 @@ class Observer:
             self.asked_certificate = True
         elif kind == CERTIFICATE and not from_server:
             self.shown = size
+        elif kind == CERTIFICATE:
+            self.chain_size = size
 
     def _note(self, from_server: bool, kind: int) -> None:
         if len(self.messages) < 32:  # a handshake has a dozen; a server that loops adds no more
@@ -190,6 +201,9 @@ class Observer:
             return
         if message[0] == SERVER_HELLO:
             self._server_hello(message)
+        elif message[0] == SERVER_KEY_EXCHANGE and len(message) > 5 and message[4] < 3:
+            # RFC 5246, 7.4.3: the length of dh_p; an elliptic curve's type would be 3
+            self.dh_bits = 8 * (message[4] << 8 | message[5])
         elif message[0] == CERTIFICATE and self._keep == KEEP_CERTIFICATE:
             self.certificate = bytes(message[4:])
 

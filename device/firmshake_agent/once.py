@@ -1,6 +1,7 @@
 """One climb, for doctor: settings and identity as one JSON line on standard input, events out.
 
-`{"settings": {...}, "files": {"key.der": BASE64, ...}}`. Runs as `-m firmshake_agent.once` on
+`{"settings": {...}, "files": {"key.der": BASE64, ...}, "hold": false}`; with `hold` the session is
+held until it fails. Runs as `-m firmshake_agent.once` on
 MicroPython's Unix port and on CPython. Nothing is read from or written to a disk.
 """
 
@@ -18,6 +19,7 @@ class Bundle:
 
     def __init__(self, line: str) -> None:
         bundle = json.loads(line)
+        self.hold = bundle.get("hold")
         self._files = {"settings.json": json.dumps(bundle["settings"]).encode()}
         for name, text in bundle["files"].items():
             self._files[name] = binascii.a2b_base64(text)
@@ -37,9 +39,12 @@ def main() -> None:
         from .runtime_cpython import Runtime
     runtime = Runtime()
     report = Report(runtime, sys.stdout.write)
-    climb = Climb(runtime, report, Bundle(sys.stdin.readline()))
+    bundle = Bundle(sys.stdin.readline())
+    climb = Climb(runtime, report, bundle)
     try:
         climb.up()
+        if bundle.hold:
+            climb.hold()
     except Failure as failure:
         report.fail(failure)
     finally:

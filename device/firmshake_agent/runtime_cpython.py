@@ -51,6 +51,8 @@ _REASONS = {
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "bad_record",
     "EE_KEY_TOO_SMALL": "weak_key",
     "CA_MD_TOO_WEAK": "weak_key",
+    "DH_KEY_TOO_SMALL": "weak_key",
+    "EXCESSIVE_MESSAGE_SIZE": "too_large",
 }
 
 
@@ -127,6 +129,8 @@ class Runtime:
 
     POLL_ERROR = select.POLLERR | select.POLLHUP
     extras = ("alpn", "sni")
+    form = ".der"  # of the identity's files
+    checks_dates = True
     needs_certificates = True  # OpenSSL tells only of those that it refused
 
     def __init__(self) -> None:
@@ -255,6 +259,8 @@ class Runtime:
             words.extend(("alert", "alert:%d" % _ALERTS[error.reason]))
         elif isinstance(error, ssl.SSLError) and error.reason in _REASONS:
             words.append(_REASONS[error.reason])
+        elif isinstance(error, ssl.SSLError) and "ASN1 lib" in str(error):
+            words.append("malformed")  # OpenSSL 3 has no name for it
         if tap.late:
             words.append("timeout")
         if tap.errno:

@@ -3,7 +3,6 @@
 Runs on ESP32 and Pico W firmware and, for trying things out, on MicroPython's Unix port.
 """
 
-import errno
 import gc
 import os
 import select
@@ -12,6 +11,8 @@ import sys
 import time
 
 import tls
+
+from . import mbedtls
 
 try:
     import network
@@ -28,35 +29,6 @@ except ImportError:
 
 # esp32 counts seconds from 2000, other ports from 1970
 _EPOCH = 946684800 if time.gmtime(0)[0] == 2000 else 0
-
-# Part of mbedTLS's text for a refused certificate (seen on 1.23 to 1.29): all that it tells.
-_TEXTS = (
-    ("validity has expired", "expired"),
-    ("starts in the future", "not_yet_valid"),
-    ("does not match with the expected CN", "hostname_mismatch"),
-    ("not correctly signed", "unknown_ca"),
-    ("unacceptable", "weak_key"),  # hash, key type, curve or size
-    ("usage does not match", "wrong_usage"),
-)
-
-# mbedTLS's numbers (mbedtls/ssl.h and error.h of 3.x), as OSError's first argument
-_NUMBERS = {
-    -0x7780: "alert",  # FATAL_ALERT_MESSAGE
-    -0x7280: "eof",  # CONN_EOF
-    -0x7880: "eof",  # PEER_CLOSE_NOTIFY
-    -0x7200: "not_tls",  # INVALID_RECORD
-    -0x6E80: "version",  # BAD_PROTOCOL_VERSION
-    -0x7680: "no_ca",  # CA_CHAIN_REQUIRED
-    -0x7A00: "wrong_usage",  # BAD_CERTIFICATE: the chain is good, its use is not
-    -0x7180: "bad_record",  # INVALID_MAC
-    -0x7F00: "memory",  # ALLOC_FAILED, and those of the modules below
-    -0x4310: "memory",
-    -0x2880: "memory",
-    -0x3F80: "memory",
-    -0x4D80: "memory",
-    -0x006A: "memory",
-    -0x0010: "memory",
-}
 
 _KEEP = 4096  # of a certificate that the server shows
 
@@ -79,6 +51,8 @@ class Runtime:
     """The platform as the ladder uses it."""
 
     POLL_ERROR = select.POLLERR | select.POLLHUP
+    form = ".der"  # of the identity's files
+    checks_dates = True
     needs_certificates = False  # the verify callback shows them
     extras = ()  # stock firmware has no ALPN, and its one name is SNI and the name to verify
 
@@ -281,29 +255,7 @@ class Runtime:
         finally:
             context.verify_callback = None
 
-    def tls_words(self, error: Exception, tap: object) -> "tuple[str, ...]":
-        """What the error means, in the words that tlscause judges by."""
-        if isinstance(error, MemoryError):
-            return ("memory",)
-        words = []
-        if isinstance(error, ValueError):
-            text = str(error)
-            words.extend([word for part, word in _TEXTS if part in text])
-        elif isinstance(error, OSError) and error.args:
-            code = error.args[0]
-            if code == errno.ENOMEM:
-                words.append("memory")
-            elif code in _NUMBERS:
-                words.append(_NUMBERS[code])
-            elif -0x2A00 <= code <= -0x2080:  # the X.509 module's numbers
-                words.append("malformed")
-        if tap.late:
-            words.append("timeout")
-        if tap.errno:
-            words.append("reset")
-        if tap.ended:
-            words.append("eof")
-        return tuple(words)
+    tls_words = staticmethod(mbedtls.words)
 
 
 def _undelayed(sock: object) -> None:

@@ -35,6 +35,10 @@ def secure(
 ) -> Channel:
     """Do the handshake on a connected socket. Raises Failure with stage tls."""
     seen = Observer(runtime.needs_certificates)
+    if not runtime.checks_dates:
+        from .chain import Chain  # only who needs it pays for it
+
+        seen.chain = Chain()
     tap = Tap(runtime, sock, seen)
     tap.deadline(limit_ms)
     chain = {}  # DER by depth, 0 the server's own: what the runtime lets us see
@@ -45,6 +49,8 @@ def secure(
         if "memory" not in words and seen.alert_in < 0 and not tap.late:
             tap.listen(LAST_WORD_MS if seen.shown >= 0 else 0)
         raise failure(runtime, identity, clock, seen, words, chain, limit_ms, error)
+    if seen.chain is not None and seen.chain.outside(runtime.now()):
+        raise failure(runtime, identity, clock, seen, (), chain, limit_ms)
     channel = Channel(sock, tap, seen, stream)
     if seen.version >= 0x0304:
         _verdict_of_server(runtime, identity, clock, channel)
@@ -54,14 +60,21 @@ def secure(
 def _verdict_of_server(runtime: object, identity: object, clock: object, channel: Channel) -> None:
     # RFC 8446, 4.4.2.4: with TLS 1.3 the server looks at our certificate after the handshake has
     # ended for us. Its next record is a session ticket, or the alert: one of them before CONNECT.
-    channel.tap.quiet = True
-    channel.tap.deadline(0)  # read what has come, and no more
+    tap = channel.tap
+    tap.quiet = True
+    tap.deadline(0)  # read what has come, and no more
     runtime.wait(channel.sock, True, LAST_WORD_MS)
+    words = error = None
     try:
-        channel.stream.readinto(bytearray(1))  # a broker says nothing before CONNECT
-    except Exception as error:
-        words = runtime.tls_words(error, channel.tap)
-        raise failure(runtime, identity, clock, channel.seen, words, {}, 0, error)
+        count = channel.stream.readinto(bytearray(1))  # a broker says nothing before CONNECT
+        if count == 0 or tap.ended:
+            words = ("eof",)
+    except Exception as caught:
+        error = caught
+        words = runtime.tls_words(error, tap)
+    tap.late = False
+    if words:
+        raise failure(runtime, identity, clock, channel.seen, words, {}, 0, error, True)
 
 
 def failure(
@@ -73,10 +86,16 @@ def failure(
     chain: "dict[int, bytes]",
     limit_ms: int,
     error: object = None,
+    done: bool = False,
 ) -> Failure:
     """The Failure for a handshake that ended in `words` (the runtime's), with all its evidence."""
     shows = bool(identity.chain)
-    where, cause = tlscause.judge(seen, words, shows)
+    memory = "memory" in words
+    where, cause = tlscause.judge(seen, words, shows, done)
+    if seen.chain is not None and where in ("client_certificate", "finished") and not memory:
+        early = seen.chain.outside(runtime.now())  # what other runtimes stop at comes first
+        if early:
+            where, cause = "server_certificate", early
     evidence = {
         "tls": version_name(seen.version),
         "wanted": identity.server_name,
@@ -95,8 +114,16 @@ def failure(
     if where == "server_certificate":
         leaf, top = _ends(seen, chain)
         own = [read(data) for data in identity.chain[1:]]
+        trusts = [read(data) for data in identity.anchors]
+        if cause == "unverified":
+            wanted = identity.server_name
+            cause = tlscause.unverified(seen.alert_out, leaf, top, trusts, wanted)
         cause = tlscause.refine(cause, leaf, top, own, runtime.now(), clock.doubtful)
-        evidence.update(tlscause.describe(leaf, top, [read(data) for data in identity.anchors]))
+        evidence.update(tlscause.describe(leaf, top, trusts))
+        if seen.chain is not None and cause in ("expired", "not_yet_valid", "clock_wrong"):
+            # of the chain's dates, those that count: they need not be the first certificate's
+            evidence["not_before"] = x509.date(seen.chain.not_before)
+            evidence["not_after"] = x509.date(seen.chain.not_after)
         if cause == "unknown_ca" and _is_short_of_memory(runtime, identity, leaf, top):
             cause = "out_of_memory"
         evidence["now"] = x509.date(runtime.now())
@@ -133,6 +160,8 @@ def _is_short_of_memory(
 def _ends(
     seen: Observer, chain: "dict[int, bytes]"
 ) -> "tuple[x509.Certificate | None, x509.Certificate | None]":
+    if seen.chain is not None:
+        return read(seen.chain.leaf), read(seen.chain.top)
     if not chain:
         chain = dict(enumerate(tlscause.certificates(seen.certificate)))
     if not chain:

@@ -11,7 +11,6 @@ from . import x509
 # AlertDescription (RFC 8446, 6) before the ServerHello: the server did not like our hello.
 _HELLO_ALERTS = {
     40: "no_shared_cipher",  # handshake_failure
-    47: "protocol_version",  # illegal_parameter: servers below TLS 1.2 that dislike our version
     70: "protocol_version",
     71: "no_shared_cipher",  # insufficient_security
     86: "protocol_version",  # inappropriate_fallback
@@ -32,12 +31,22 @@ _CLIENT_ALERTS = {
     116: "missing",  # certificate_required
 }
 
+# The alert that mbedTLS sends when it refuses a chain (ssl_tls.c of 2.28 to 4.0, the first that
+# fits): all that CircuitPython up to 10.2 lets us know of the reason.
+_OWN_ALERTS = {
+    42: "hostname_mismatch",  # bad_certificate
+    43: "wrong_usage",  # unsupported_certificate: its use, or its key
+    46: "weak_key",  # certificate_unknown: without dates and revocation, only the hash is left
+    48: "unknown_ca",
+}
+
 # What a runtime says of the server's certificate, the gravest first: a certificate of an unknown
 # CA proves nothing by its dates or names.
 VERIFY = (
     "no_ca",
     "unknown_ca",
     "self_signed",
+    "too_large",
     "weak_key",
     "wrong_usage",
     "hostname_mismatch",
@@ -45,43 +54,53 @@ VERIFY = (
     "expired",
 )
 
+# Finite-field groups below this are refused by OpenSSL, and below half of it by mbedTLS
+_DH_BITS = 2048
+
 # An encrypted alert in TLS 1.3: level, description, the inner content type and a 16-byte tag.
 ENCRYPTED_ALERT = 19
 
 
-def step(seen: tls.Observer) -> str:
-    """The step of the handshake that was under way when it ended."""
+def step(seen: tls.Observer, ours: bool = False) -> str:
+    """The step of the handshake that was under way when it ended, `ours` where we broke it off."""
     if seen.version >= 0x0304:  # all but the sizes is hidden behind the ServerHello
         if seen.messages[-1] == (False, tls.CLIENT_HELLO):
             return "server_hello"  # it was a HelloRetryRequest: we have asked again
         return "client_certificate" if seen.encrypted_out else "server_certificate"
-    if seen.saw(False, 0):
+    if seen.saw(False, 0) or (seen.saw(False, tls.CLIENT_KEY_EXCHANGE) and seen.shown < 0):
         return "finished"
-    if seen.shown >= 0 or seen.saw(True, tls.SERVER_HELLO_DONE):
+    if seen.shown >= 0:
         return "client_certificate" if seen.asked_certificate else "finished"
-    if seen.saw(True, tls.SERVER_HELLO):
+    if seen.saw(True, tls.SERVER_HELLO_DONE) and not ours:
+        return "client_certificate" if seen.asked_certificate else "finished"
+    if seen.version:  # the ServerHello has come whole; the server's flight is judged as one
         return "server_certificate"
     return "server_hello" if _is_tls(seen.first) else "client_hello"
 
 
-def judge(seen: tls.Observer, words: "tuple[str, ...]", shows: bool) -> "tuple[str, str]":
+def judge(
+    seen: tls.Observer, words: "tuple[str, ...]", shows: bool, done: bool = False
+) -> "tuple[str, str]":
     """(step, cause) of a failed handshake.
 
     `words` is what the runtime's error means (see the runtimes' tables), `shows` whether the board
-    has a certificate to show.
+    has a certificate to show, `done` that the board had finished, and waited for the server.
     """
-    where = step(seen)
+    where = "finished" if done else step(seen, _ending(words) == "protocol_error")
     if "memory" in words:
         return where, "out_of_memory"
-    alert = seen.alert_in
+    # a warning ends nothing (RFC 5246, 7.2.2), but for the notice of a close
+    alert = seen.alert_in if seen.alert_level_in != 1 or seen.alert_in == 0 else -1
     for word in words:  # a runtime that decrypts alerts tells their number
         if word.startswith("alert:"):
             alert = int(word[6:])
-    if alert >= 0 and (alert != 0 or where == "server_hello"):
+    if alert > 0:  # 0 is close_notify, an end like any other
         return _alert(alert, where, seen, shows)
     for word in VERIFY:
         if word in words:
             return "server_certificate", "unknown_ca" if word == "no_ca" else word
+    if "unverified" in words:
+        return "server_certificate", "unverified"
     if where == "client_hello":
         return where, _not_tls(seen.first) or _ending(words)
     if "version" in words or 0 < seen.version < 0x0303:
@@ -92,7 +111,19 @@ def judge(seen: tls.Observer, words: "tuple[str, ...]", shows: bool) -> "tuple[s
         return refused(shows)  # encrypted: it can be told that it is fatal, not which it is
     if "bad_record" in words:
         return "finished", "bad_record"
-    return where, _ending(words)
+    ending = _ending(words)
+    if ending == "protocol_error" and where == "server_certificate":
+        return where, _too_much(seen) or ending
+    return where, "closed" if alert == 0 and ending == "protocol_error" else ending
+
+
+def _too_much(seen: tls.Observer) -> "str | None":
+    """What the board itself may have broken off for, where it has not said why."""
+    if 0 < seen.dh_bits < _DH_BITS:
+        return "weak_key"
+    # in TLS 1.3 the size of the message is hidden in that of the records
+    size = seen.bytes_in if seen.version >= 0x0304 else seen.chain_size
+    return "too_large" if size > tls.LARGEST else None
 
 
 def refused_by_size(seen: tls.Observer) -> bool:
@@ -141,6 +172,52 @@ def _ending(words: "tuple[str, ...]") -> str:
         if word in words:
             return cause
     return "protocol_error"
+
+
+def unverified(
+    alert: int,
+    leaf: "x509.Certificate | None",
+    top: "x509.Certificate | None",
+    anchors: "list[x509.Certificate | None]",
+    wanted: str,
+) -> str:
+    """The cause where the runtime has only one word for every refused server certificate.
+
+    `alert` is the AlertDescription that the board itself sent with it, -1 where none was seen.
+    """
+    cause = _OWN_ALERTS.get(alert, "unknown_ca")
+    if alert < 0 and leaf is not None and x509.matches(leaf, wanted) is False:
+        cause = "hostname_mismatch"
+    # mbedTLS looks at the name first: who issued it may be as wrong, and weighs more
+    if cause == "hostname_mismatch" and leaf and not _lead_to(anchors, leaf, top):
+        return "unknown_ca"
+    if cause == "wrong_usage" and (_is_weak(leaf) or _is_weak(top)):
+        return "weak_key"
+    return cause
+
+
+def _lead_to(
+    anchors: "list[x509.Certificate | None]",
+    leaf: x509.Certificate,
+    top: "x509.Certificate | None",
+) -> bool:
+    """Whether what the server sent names one of our anchors as its issuer."""
+    for anchor in anchors:
+        for shown in (leaf, top):
+            if anchor is None or shown is None:
+                continue
+            if shown.aki and anchor.ski:
+                if shown.aki == anchor.ski:
+                    return True
+            elif shown.issuer == anchor.subject:
+                return True
+    return False
+
+
+def _is_weak(certificate: "x509.Certificate | None") -> bool:
+    """Whether the key is below mbedTLS's limit: a curve of 256 bits, RSA with 2048."""
+    key = certificate.key if certificate else b""
+    return len(key) < (256 if key[:1] == b"\x30" else 65) and key != b""
 
 
 def refine(

@@ -61,11 +61,17 @@ def _check(head: bytes, key: str) -> None:
     for line in lines[1:]:
         name, _, value = line.partition(b":")
         fields[name.strip().lower()] = value.strip()
-    digest = hashlib.sha1(key.encode() + _GUID).digest()  # noqa: S324  RFC 6455 says so
-    if fields.get(b"sec-websocket-accept") != _base64(digest).encode():
+    if fields.get(b"sec-websocket-accept") != _base64(_sha1(key.encode() + _GUID)).encode():
         raise Failure("websocket", "bad_upgrade", {"detail": "wrong Sec-WebSocket-Accept"})
     if fields.get(b"sec-websocket-protocol") != _SUBPROTOCOL.encode():
         raise Failure("websocket", "subprotocol", {})
+
+
+def _sha1(data: bytes) -> bytes:
+    # RFC 6455 says so; CircuitPython has it under this name only, MicroPython under the other
+    if hasattr(hashlib, "new"):
+        return hashlib.new("sha1", data).digest()  # noqa: S324
+    return hashlib.sha1(data).digest()  # noqa: S324
 
 
 def _plain(text: bytes) -> str:
@@ -90,11 +96,15 @@ class WebSocket:
         self._over = False
 
     def readinto(self, buf: "bytearray | memoryview") -> "int | None":
-        """Payload bytes, 0 at the end, None where nothing comes now. Raises OSError."""
+        """Payload bytes, 0 at the end, None where nothing comes now. Raises OSError.
+
+        None too behind a frame without payload: a server that sends them all the while must not
+        keep its reader from looking at the time.
+        """
         view = memoryview(buf)
         while not self._over:
             if self._left == 0:
-                if not self._frame():
+                if not self._frame() or self._left == 0:
                     return 0 if self._over else None
                 continue
             if self._opcode in (_BINARY, _CONTINUATION):
@@ -109,6 +119,7 @@ class WebSocket:
             self._control.extend(one)
             if self._left == 0:
                 self._answer()
+                return 0 if self._over else None
         return 0
 
     def write(self, data: bytes) -> int:
@@ -130,6 +141,9 @@ class WebSocket:
             size = 0
             for byte in head[2:]:
                 size = size << 8 | byte
+        if not _is_allowed(head):
+            self._over = True
+            return False
         self._opcode = head[0] & 15
         self._left = size
         self._head = bytearray()
@@ -171,3 +185,16 @@ class WebSocket:
         head.extend(mask)
         head.extend(bytes([data[i] ^ mask[i & 3] for i in range(size)]))
         self._stream.write(bytes(head))
+
+
+def _is_allowed(head: bytearray) -> bool:
+    """Whether a server may send a frame that begins so (RFC 6455, 5.1, 5.2 and 5.5).
+
+    No extension, no mask, no text (MQTT 3.1.1, 6.0), and a control frame is whole and short.
+    """
+    opcode = head[0] & 15
+    if head[0] & 0x70 or head[1] & 0x80:
+        return False
+    if opcode in (_CLOSE, _PING, _PONG):
+        return bool(head[0] & 0x80) and head[1] < 126
+    return opcode in (_CONTINUATION, _BINARY)

@@ -39,19 +39,27 @@ def run(
     files: Mapping[str, bytes],
     *,
     runtime: str = "micropython",
+    command: Sequence[str] | None = None,
     clock: datetime | None = None,
     heap: str | None = None,
     bits: int = 64,
     within: Sequence[str] = (),
+    hold: bool = False,
     on_event: Callable[[Event], None] = lambda event: None,
 ) -> Verdict:
     """The verdict of one climb with these settings and identity files (by name, as on a board).
 
-    `clock` is the time that the agent believes, the computer's own where None; `heap` limits
-    MicroPython's heap ("96k"); `within` is a command that the runtime is started by. Raises Error
-    where the runtime is not installed, or cannot be given that time.
+    `command` starts another agent in the place of `runtime`, on this computer's Python, that takes
+    the same line on standard input. `clock` is the time that the agent believes, the computer's own
+    where None; `heap` limits MicroPython's heap ("96k"); `within` is a command that the runtime is
+    started by; with `hold` a session that is ready is held until it fails. Raises Error where the
+    runtime is not installed, or cannot be given that time.
     """
-    command, environment = _command(runtime, bits, heap)
+    environment: dict[str, str] = {}
+    if command is not None:
+        runtime = "cpython"
+    else:
+        command, environment = _command(runtime, bits, heap)
     if clock is not None:
         environment |= _believing(clock, runtime, bits)
     limit_ms = settings.get("limit_ms", 15000)
@@ -63,7 +71,7 @@ def run(
         watchdog.daemon = True
         watchdog.start()
         try:
-            return _follow(process, _bundle(settings, files), on_event)
+            return _follow(process, _bundle(settings, files, hold), on_event)
         finally:
             watchdog.cancel()
 
@@ -128,9 +136,10 @@ def _events(process: subprocess.Popen[bytes]) -> Iterator[Event]:
     yield from (found for found in reader.close() if isinstance(found, Event))
 
 
-def _bundle(settings: Mapping[str, object], files: Mapping[str, bytes]) -> bytes:
+def _bundle(settings: Mapping[str, object], files: Mapping[str, bytes], hold: bool) -> bytes:
     encoded = {name: base64.b64encode(data).decode() for name, data in files.items()}
-    return json.dumps({"settings": dict(settings), "files": encoded}).encode() + b"\n"
+    whole = {"settings": dict(settings), "files": encoded, "hold": hold}
+    return json.dumps(whole).encode() + b"\n"
 
 
 def _command(runtime: str, bits: int, heap: str | None) -> tuple[list[str], dict[str, str]]:

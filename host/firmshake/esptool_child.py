@@ -38,7 +38,7 @@ def _hurry_pyserial() -> None:
 
     hurried = types.SimpleNamespace(**vars(time))
     hurried.sleep = lambda seconds: time.sleep(min(seconds, LOOK_EVERY_SECONDS))
-    serial.rfc2217.time = hurried  # type: ignore[attr-defined]  # stubs leave its imports out
+    serial.rfc2217.time = hurried
 
 
 if __name__ == "__main__":

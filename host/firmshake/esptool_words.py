@@ -49,7 +49,7 @@ FAULTS = (
         "use a board with more flash",
     ),
     Fault(
-        r"is not an ESP.* image|Wrong chip argument",
+        r"is not an ESP.{0,20} image|Wrong chip argument",
         "the board on {port} is not the chip that the firmware is for",
         "get the firmware for this chip",
     ),
@@ -91,15 +91,16 @@ FAULTS = (
     Fault(
         r"stopped responding|Serial data stream stopped|Packet content transfer stopped"
         r"|Invalid head of packet|Invalid SLIP escape|Corrupt data|Digest mismatch"
-        r"|Expected digest|Timed out waiting for packet|No more data to read|Failed to .* \(result"
-        r"|Unable to verify flash chip|Read more than expected|Checksum error",
+        r"|Expected digest|Timed out waiting for packet|No more data to read"
+        r"|Failed to .{0,80} \(result|Unable to verify flash chip|Read more than expected"
+        r"|Checksum error",
         "the line to the board on {port} loses bytes",
         _NOISE,
         slower_may_help=True,
     ),
 )
 
-_ADDRESS = re.compile(r"^Writing at (0x[0-9a-fA-F]+)")
+_ADDRESS = re.compile(r"^Writing at (0x[0-9a-fA-F]{1,8})\b")
 _UNITS = {"KB": 1024, "MB": 1024 * 1024}
 
 
@@ -187,5 +188,5 @@ def _first(pattern: str, output: str) -> str:
 
 
 def _flash_size(text: str) -> int:
-    found = re.fullmatch(r"(\d+)(KB|MB)", text)
+    found = re.fullmatch(r"([0-9]{1,6})(KB|MB)", text)
     return int(found[1]) * _UNITS[found[2]] if found else 0

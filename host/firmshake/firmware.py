@@ -57,6 +57,8 @@ _CHECKSUM_SEED = 0xEF
 _DIGEST_SIZE = 32
 # esp_app_desc_t opens the first segment of an application
 _APP_AT = _HEADER.size + _SEGMENT.size
+# Bounded: it is searched for in megabytes that anybody may have written
+_BANNER = rb"MicroPython (v\d{1,4}\.\d{1,4}[\w.+-]{0,60}) on \d{4}-\d\d-\d\d"
 _APP = struct.Struct("<I12x32s32s16s16s32s")
 # Where an application starts on every table of MicroPython
 FIRST_APP_OFFSET = 0x10000
@@ -179,7 +181,7 @@ def micropython_version(application: bytes) -> str:
 
     An application that names itself in its descriptor is believed too.
     """
-    banner = re.search(rb"MicroPython (v\d+\.\d+[\w.+-]{0,60}) on \d{4}-\d\d-\d\d", application)
+    banner = re.search(_BANNER, application)
     if banner:
         return banner[1].decode("ascii")
     app = app_of(application)
@@ -236,7 +238,7 @@ _GET_BIN = "get the .bin for this board from micropython.org/download"
 
 
 def _version(text: str) -> tuple[int, int]:
-    found = re.match(r"v?(\d+)\.(\d+)", text)
+    found = re.match(r"v?(\d{1,4})\.(\d{1,4})", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 
 

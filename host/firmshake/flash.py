@@ -17,7 +17,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmshake import esptool_child, esptool_words, firmware, memfile, partitions, serialport
+from firmshake import (
+    esptool_child,
+    esptool_words,
+    firmware,
+    interrupts,
+    memfile,
+    partitions,
+    serialport,
+)
 from firmshake.errors import Error
 from firmshake.image import Run
 
@@ -177,24 +185,27 @@ def _esptool(
 
 def _run(command: list[str], offer: memfile.Offer, on_line: OnLine) -> tuple[int, str]:
     # In our own process group, so that Ctrl-C reaches it even while we are blocked
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        pass_fds=offer.fds,
-        env=_environment(),
-    )
+    process = None
     try:
+        with interrupts.held():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=offer.fds,
+                env=_environment(),
+            )
         with _killed_when_silent(process) as (heard, killed):
             _feed(process, offer.stdin)
             output = "".join(_lines(process, heard, on_line))
         return process.wait(), output + (_SILENT if killed.is_set() else "")
     finally:
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        if process is not None:
+            process.kill()
+            process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
 
 
 def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:

@@ -95,7 +95,9 @@ def filesystem_region(table: Sequence[Partition], flash_size: int) -> Region:
             hint="write MicroPython in the same run: --firmware FILE",
         )
     end = max((partition.end for partition in table), default=0)
-    if not table or end >= flash_size:
+    if end % SECTOR:
+        raise Error(f"{_DAMAGED}: its last partition does not end with a sector")
+    if not table or end + SECTOR > flash_size:
         raise _beyond(end, flash_size)
     return Region(end, (flash_size - end) // SECTOR * SECTOR)
 

@@ -39,7 +39,7 @@ OPENING = (
         "close the program that has it open: a serial monitor, an IDE, another firmshake",
     ),
     Fault(
-        r"invalid URL|protocol .* not known|unknown option|in the form",
+        r"invalid URL|protocol .{0,40} not known|unknown option|in the form",
         "{port} is not a kind of port that is known",
         "give a device (/dev/ttyUSB0, COM3) or a URL (rfc2217://HOST:PORT, socket://HOST:PORT)",
     ),

@@ -35,6 +35,9 @@ _WAITS = "waiting for download"
 class Watcher(Protocol):
     """Is told how far the work is."""
 
+    def begin(self, text: str) -> None:
+        """A piece of work that takes a while begins."""
+
     def step(self, text: str) -> None:
         """One more piece of work is done."""
 
@@ -123,6 +126,7 @@ def provision(
 
 def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
     """The board on `port`; with a person's help where the port has no lines to reset it with."""
+    watcher.begin(f"looking at the board on {port}")
     try:
         return flash.probe(port, baud)
     except Error:
@@ -132,6 +136,7 @@ def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
             watcher.please("hold the board's BOOT button, press RESET, and let go of both")
             if not _waits_for_download(opened):
                 raise
+    watcher.begin(f"looking at the board on {port}")
     return flash.probe(port, baud)
 
 
@@ -183,6 +188,7 @@ def _firmware_runs(firmware: Firmware | None) -> list[Run]:
 
 def _write(board: flash.Board, runs: list[Run], watcher: Watcher) -> None:
     started = time.monotonic()
+    watcher.begin("connecting to its boot loader")
     used = flash.write(board.port, runs, watcher.writing, baud=board.baud, chip=board.chip)
     took = time.monotonic() - started
     watcher.step(f"wrote {_kib(runs)} at {used} baud in {took:.1f} s, read back by its MD5")

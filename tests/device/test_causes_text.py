@@ -35,14 +35,15 @@ VOCABULARY = {
     "websocket": "http_status bad_upgrade subprotocol closed timeout",
     "mqtt": "protocol_version client_id server_unavailable bad_credentials not_authorized banned"
     " quota refused closed timeout not_mqtt",
-    "subscribe": "denied no_echo closed timeout",
-    "ready": "keepalive_timeout closed",
+    "subscribe": "denied no_echo closed timeout not_mqtt",
+    "ready": "keepalive_timeout closed not_mqtt",
 }
 VERDICTS = [f"{stage}/{cause}" for stage, text in VOCABULARY.items() for cause in text.split()]
 
 # Beyond the contract: where a handshake broke without a better word, and what may hit any stage.
 STEPS = ("server_hello", "server_certificate", "client_certificate")
 MORE = [f"tls.{step}/{end}" for step in STEPS for end in ("closed", "reset", "timeout")]
+MORE += ["tls.server_certificate/too_large"]
 MORE += ["tls/out_of_memory", "tls/protocol_error", "*/out_of_memory", "*/agent_error"]
 
 

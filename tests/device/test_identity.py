@@ -23,7 +23,11 @@ GOOD = pki.settings(8883)
 
 
 class Radio(Runtime):
-    """A board with Wi-Fi."""
+    """A board with Wi-Fi, which nobody has joined yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network_is_given = False
 
     def needs_wifi(self) -> bool:
         return True

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from support import handshake, pki, servers, smallbroker
 from support.source import Source
 
+from firmshake_agent.failure import Failure
 from firmshake_agent.ladder import Climb
 from firmshake_agent.link import FIRST, Ended, Link, get_connection_manager
 from firmshake_agent.runtime_cpython import Runtime
 
-CONNACK = smallbroker.CONNACK
+CONNACK, PINGREQ = smallbroker.CONNACK, smallbroker.PINGREQ
 
 
 class Line:
@@ -126,7 +127,10 @@ def cut(data: bytes, sizes: Iterable[int]) -> list[bytes | int]:
     return [*steps, data] if data else steps
 
 
-@given(st.lists(st.binary(max_size=300), max_size=4), st.lists(st.integers(1, 200), max_size=12))
+@given(
+    st.lists(st.binary(min_size=3, max_size=300), max_size=4),
+    st.lists(st.integers(1, 200), max_size=12),
+)
 def test_packets_are_whole_however_slowly_their_parts_come(
     bodies: list[bytes], sizes: list[int]
 ) -> None:
@@ -263,3 +267,83 @@ def test_a_real_broker_that_answers_byte_by_byte_is_understood() -> None:
         climb.up()
         assert climb.session is not None
         climb.close()
+
+
+def said(*answers: bytes) -> servers.Handler:
+    """A broker with these answers to what it hears, one after the other."""
+
+    def handle(connection: socket.socket) -> None:
+        for answer in answers:
+            connection.recv(1024)
+            connection.sendall(answer)
+        servers.hold(connection)
+
+    return handle
+
+
+def ended(handle: servers.Handler) -> Failure:
+    made = handshake.server_context("1.2", clients=handshake.fleet())
+    with servers.tls(made, handle) as port:
+        climb = Climb(Runtime(), Quiet(), Source(pki.settings(port, keepalive=1)))
+        try:
+            climb.up()
+            climb.hold()
+        except Failure as failure:
+            return failure
+        finally:
+            climb.close()
+    raise AssertionError("it neither ends nor fails")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\x30\xff\xff\xff\x7f\x00\x01a",
+        b"\x90\x03\x00\x09\x00",
+        b"\x90\x05\x00\x01\x00\x00\x80",
+        b"\x30\x05\x00\x02\xff\xffx",
+        b"\x30\x05\x00\x09abc",
+        b"\xd0\x00",
+        b"HTTP/1.1 400 Bad Request\r\n",
+    ],
+)
+def test_what_no_broker_sends_is_named_while_the_board_subscribes(answer: bytes) -> None:
+    failure = ended(said(CONNACK, answer))
+    assert (failure.stage, failure.cause) == ("subscribe", "not_mqtt")
+
+
+def test_a_refusal_to_subscribe_is_still_named_so() -> None:
+    """The control."""
+    failure = ended(said(CONNACK, b"\x90\x03\x00\x01\x80"))
+    assert (failure.stage, failure.cause) == ("subscribe", "denied")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\x40\x02\x00\x01", b"\x30\x05\x00\x02\xff\xffx", b"\x30\x05\x00\x09abc"]
+)
+def test_what_no_broker_sends_is_named_in_the_session(answer: bytes) -> None:
+    def handle(connection: socket.socket) -> None:
+        smallbroker.broker(heard=lambda kind: kind == PINGREQ and connection.sendall(answer))(
+            connection
+        )
+
+    failure = ended(handle)
+    assert (failure.stage, failure.cause) == ("ready", "not_mqtt")
+
+
+def test_a_message_that_is_no_text_or_empty_ends_no_session() -> None:
+    """The control: anybody may send such to a board's topic."""
+
+    def handle(connection: socket.socket) -> None:
+        heard: list[int] = []
+
+        def more(kind: int) -> None:
+            heard.append(kind)
+            if kind == PINGREQ:
+                connection.sendall(b"\x30\x04\x00\x01a\xff" + b"\x30\x03\x00\x01a")
+
+        smallbroker.broker(pings=1, heard=more)(connection)
+        assert heard.count(PINGREQ) == 2
+
+    failure = ended(handle)
+    assert (failure.stage, failure.cause) == ("ready", "closed")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from functools import reduce
@@ -153,6 +154,26 @@ def test_a_block_with_a_wrong_checksum_is_refused_and_may_be_sent_again(
 def test_damaged_deflate_is_refused(tool: Tool) -> None:
     tool.begin(0x10, 100, 0)
     assert tool.block(0x11, b"no deflate at all") in (0x0B, 0xC7)
+
+
+def test_deflated_data_that_unfolds_to_too_much_is_refused_before_it_has(tool: Tool) -> None:
+    bomb = zlib.compress(bytes(1 << 24))
+    assert len(bomb) < 0x8000
+    tool.begin(0x10, 0x1000, 0)
+    tracemalloc.start()
+    try:
+        assert tool.block(0x11, bomb) in (0x06, 0xC9)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_registers_are_written_whole_or_not_at_all(tool: Tool) -> None:
+    word = struct.pack("<4I", 0x3FF00000, 7, 0xFFFFFFFF, 0)
+    assert tool.do(0x09, word + b"half")[2] in (0x05, 0xC0)
+    assert tool.do(0x0A, word[:4])[0] == 0
+    assert tool.do(0x09, word)[2] == 0
+    assert tool.do(0x0A, word[:4])[0] == 7
 
 
 def test_blocks_without_a_begin_are_refused(tool: Tool) -> None:

@@ -71,8 +71,10 @@ def keys() -> dict[str, Key]:
 
 
 def doctor(*arguments: object) -> dict[str, Any]:
-    """The object that `--json` prints: all that is on standard output, in one line."""
-    done = CliRunner().invoke(command, [*map(str, arguments), "--json"], catch_exceptions=False)
+    """The object that `--quick --json` prints: all that is on standard output, in one line."""
+    done = CliRunner().invoke(
+        command, ["--quick", *map(str, arguments), "--json"], catch_exceptions=False
+    )
     assert done.stdout.count("\n") == 1
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
@@ -258,7 +260,9 @@ def test_what_cannot_be_read_is_named_by_the_agent(
 @RUNTIMES
 def test_a_project_is_enough(made: Project, runtime: str) -> None:
     """What people see: the ladder on standard output, nothing else."""
-    done = desk.firmshake(*("doctor", "--device", "d-1", "--runtime", runtime), cwd=made.root)
+    done = desk.firmshake(
+        *("doctor", "--quick", "--device", "d-1", "--runtime", runtime), cwd=made.root
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()

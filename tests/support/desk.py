@@ -26,13 +26,18 @@ LIMIT_S = 100.0  # for a command that ends within seconds, unless something is w
 
 
 def make_project(
-    folder: Path, *, wifi: Wifi | None = SHED, ntp: Sequence[str] = (), host: str = "127.0.0.1"
+    folder: Path,
+    *,
+    wifi: Wifi | None = SHED,
+    ntp: Sequence[str] = (),
+    host: str = "127.0.0.1",
+    passphrase: bytes = PASSPHRASE,
 ) -> Project:
     """A new project in `folder`; its broker belongs on a free port of this computer."""
     broker = Broker(host, free_port(), host)
     # made a while ago: a clock may be tried that is a little behind
     made = datetime.now(UTC) - timedelta(days=30)
-    return new_project(folder, broker=broker, passphrase=PASSPHRASE, now=made, wifi=wifi, ntp=ntp)
+    return new_project(folder, broker=broker, passphrase=passphrase, now=made, wifi=wifi, ntp=ntp)
 
 
 def authority(made: Project) -> Authority:
@@ -100,11 +105,15 @@ class Notes:
     """A watcher that writes everything down."""
 
     def __init__(self) -> None:
+        self.begun: list[str] = []
         self.steps: list[str] = []
         self.pleas: list[str] = []
         self.progress: list[tuple[int, int]] = []
         self.events: list[Event] = []
         self.outputs: list[Output] = []
+
+    def begin(self, text: str) -> None:
+        self.begun.append(text)
 
     def step(self, text: str) -> None:
         self.steps.append(text)

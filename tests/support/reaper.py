@@ -1,7 +1,7 @@
 """Runs a command and tells which of its descendants outlived it, however they detached themselves.
 
-`python reaper.py COMMAND...`: the first line of standard output is the command's process id, which
-leads a session of its own; the last is JSON with its `status` and the command lines of those `left`.
+`python reaper.py COMMAND...`: the first line of standard output is the command's process id; it
+leads a session of its own. The last is JSON: its `status`, and the command lines of those `left`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,15 +22,23 @@ _GRACE_S = 1.0  # to die in, for what was killed
 def main() -> None:
     """Run the command, and print what is left of it."""
     assert ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
+    # in a job in the background, Ctrl-C is ignored, and so it would be by the command
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
     process = subprocess.Popen(sys.argv[1:], start_new_session=True)
-    print(process.pid, flush=True)
+    _say(str(process.pid))
     status = process.wait()
     deadline = time.monotonic() + _GRACE_S
     while (left := _children()) and time.monotonic() < deadline:
         time.sleep(0.02)
-    print("\n" + json.dumps({"status": status, "left": left}), flush=True)
+    _say("\n" + json.dumps({"status": status, "left": left}))
     for pid in left:
         os.kill(int(pid), 9)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def _children() -> dict[str, str]:

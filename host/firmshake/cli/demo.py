@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from firmshake.console import OpenPort
     from firmshake.localbroker import LocalBroker
     from firmshake.project import Project
+    from firmshake.virtual import VirtualBoard
 
 _SSID = "demo-network"
 _EXPECTED = "tls.server_certificate/expired"
@@ -56,7 +58,7 @@ def command() -> None:
         fleet = project.load(folder)
         console.title(2, "A real broker that wants client certificates, and a virtual ESP32")
         broker = localbroker.LocalBroker(fleet.broker_folder, "127.0.0.1", port)
-        with broker, VirtualBoard(wifi=Wifi(_SSID)) as board:
+        with broker, _powered(VirtualBoard(wifi=Wifi(_SSID))) as board:
             console.say(f"  mosquitto listens on 127.0.0.1:{port}")
             console.say(f"  the board answers on {board.url}")
             console.title(3, "The board: from its boot loader to a proved mutual-TLS connection")
@@ -79,6 +81,15 @@ class _Live(Console):
 
     def command(self, line: str) -> None:
         self.say(f"[bold cyan]$ {escape(line)}[/]")
+
+
+@contextlib.contextmanager
+def _powered(board: VirtualBoard) -> Iterator[VirtualBoard]:
+    """The board while it has power."""
+    with interrupts.held():
+        board.start()
+    with contextlib.closing(board):
+        yield board
 
 
 @contextlib.contextmanager
@@ -106,20 +117,31 @@ def _run(console: _Live, folder: Path, passphrase: bytes, *arguments: str) -> No
 
 @contextlib.contextmanager
 def _running(command: list[str], folder: Path, fd: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The process of a command; it is ended with the context, and may clean up before."""
+    """The process of a command; it is ended with the context, and may clean up before.
+
+    It has a process group of its own: a terminal's Ctrl-C is for us alone, since a Python that is
+    just starting would answer with a traceback. We pass it on.
+    """
     process = None
     try:
         with interrupts.held():
-            process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, pass_fds=[fd])
+            process = subprocess.Popen(
+                command, cwd=folder, stdin=subprocess.DEVNULL, pass_fds=[fd], process_group=0
+            )
         yield process
     finally:
         if process is not None and process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_CLEAN_UP_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started, politely at first."""
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_CLEAN_UP_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextlib.contextmanager

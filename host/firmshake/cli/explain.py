@@ -3,39 +3,76 @@
 from __future__ import annotations
 
 import errno
+import json
 import select
 import sys
 from collections.abc import Iterator
-from typing import BinaryIO
+from dataclasses import asdict
+from typing import Any, BinaryIO
 
 import click
 
+from firmshake.cli import target
 from firmshake.cli.printer import Printer, terminal
 from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.reader import Reader
+from firmshake.verdict import Verdict, begins_climb, judge
 
 _QUIET_S = 0.3
 
 
 @click.command()
 @click.argument("file", default="-")
+@click.option(
+    "--doctor",
+    "broker",
+    is_flag=False,
+    flag_value="",
+    metavar="HOST[:PORT]",
+    help="Try the broker from here too, and set side by side what the board and this computer see. "
+    "The options below are for this; in a project, the broker may be left out.",
+)
+@target.options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event.")
-def command(file: str, as_json: bool) -> None:
+def command(file: str, broker: str | None, as_json: bool, **given: Any) -> None:
     """Explain FILE, or standard input where FILE is "-" or left out.
 
     Events are explained, everything else passes through. The exit status is 1 where the last
     verdict in the log is a failure.
     """
+    wanted = None if broker is None else target.find(broker or None, **given)
     printer = Printer(terminal(), as_json)
+    climb: list[Event] = []
     with open_log(file) as stream:
         for item in items(stream, file):
             printer.show(item)
+            if isinstance(item, Event):
+                if begins_climb(item, climb[-1] if climb else None):
+                    climb.clear()
+                climb.append(item)
     printer.end_line()
     if printer.events == 0:
         click.echo(f"firmshake: {file} holds no events of a firmshake agent", err=True)
+    if wanted is not None:
+        _beside(judge(climb), wanted, as_json)
     if printer.failed:
         sys.exit(1)
+
+
+def _beside(board: Verdict, wanted: target.Target, as_json: bool) -> None:
+    """Print what the board and this computer see, and what follows."""
+    from firmshake.serverview import record, report
+    from firmshake.serverview.compare import compare
+
+    computer = wanted.climb()
+    view = wanted.look(computer)
+    found = compare(board, computer, view)
+    if as_json:
+        doctor = {**computer.to_dict(), "server": record.of(view)}
+        click.echo(json.dumps({"comparison": asdict(found), "doctor": doctor}))
+    else:
+        terminal().print(report.beside(found))
 
 
 def open_log(file: str) -> BinaryIO:

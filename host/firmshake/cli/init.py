@@ -154,7 +154,7 @@ def _report(made: Project) -> None:
     click.echo("  fleet.toml   settings: look through them before the first board")
     click.echo("  ca/          root and issuing CA, their keys encrypted")
     click.echo("  broker/      certificate, key and configuration for mosquitto")
-    click.echo(f"root CA, SHA-256 {fingerprint(root_certificate(made))}")
+    click.echo(f"root CA SHA-256 {fingerprint(root_certificate(made))}")
     click.echo("next:", err=True)
     broker, project = (shlex.quote(str(f)) for f in (made.broker_folder, made.root))
     click.echo(f"  start the broker:   (cd {broker} && mosquitto -c mosquitto.conf)", err=True)

@@ -20,8 +20,9 @@ from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
 from firmshake.event import Event, Output
-from firmshake.ladderview import Hanging
+from firmshake.ladderview import Hanging, Line
 from firmshake.provision import PROOF_S, Outcome, provision
+from firmshake.wording import printable
 
 # what USB bridges of the last ten years keep up with; esptool falls back where one does not
 _BAUD = 921600
@@ -145,30 +146,42 @@ class _Screen:
         self._console = console
         self._printer = Printer(console)
         self._bar: Progress | None = None
+        self._begun = False  # the line of a piece of work that goes on is shown
         self._said: list[Output] = []
 
     def __enter__(self) -> _Screen:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._stop_bar()
+        self._clear()
         self._printer.end_line()
         if error[0] is not None:
-            for output in self._said:
-                self._console.print(output.text, style="dim", markup=False, end="")
+            # the board's last words, which may say more than we made of them
+            for line in "".join(output.text for output in self._said).splitlines():
+                if line.strip():
+                    self._console.print(Text(f"  {printable(line)}", "dim"))
+
+    def begin(self, text: str) -> None:
+        """On a terminal, until the next thing is said."""
+        self._clear()
+        if self._console.is_terminal:
+            self._console.print(Line(Text(f"· {text}", "dim"), end=""), end="")
+            self._begun = True
 
     def step(self, text: str) -> None:
-        self._stop_bar()
-        mark = Text("-") if self._console.options.ascii_only else Text("✓", "green")
+        self._clear()
+        mark = Text("+") if self._console.options.ascii_only else Text("✓", "green")
         self._console.print(Hanging(mark, Text(text), column=2, indent=0))
 
     def please(self, text: str) -> None:
+        self._clear()
         self._console.print(Text(f"please: {text}", "bold yellow"))
 
     def writing(self, done: int, total: int) -> None:
         if not self._console.is_terminal:
             return
         if self._bar is None:
+            self._clear()
             columns = (
                 TextColumn("  writing"),
                 BarColumn(),
@@ -189,7 +202,11 @@ class _Screen:
         self._said.append(output)
         del self._said[:-20]
 
-    def _stop_bar(self) -> None:
+    def _clear(self) -> None:
+        """Take away what is shown only while it lasts."""
+        if self._begun:
+            self._console.file.write("\r\x1b[K")
+            self._begun = False
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

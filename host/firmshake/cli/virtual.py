@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
+from firmshake.cli import waiting
 from firmshake.errors import Error
 
 if TYPE_CHECKING:
@@ -91,23 +90,7 @@ def command(
         if raw_port is not None:
             click.echo(f"plain TCP at {board.raw_url}", err=True)
         click.echo(board.url)
-        _wait_for_a_signal()
-
-
-def _wait_for_a_signal() -> NoReturn:
-    """Sleep until a signal is taken, which raises.
-
-    Waiting for a lock would miss one that comes just before the wait begins.
-    """
-    woken, wake = socket.socketpair()
-    with woken, wake:
-        wake.setblocking(False)
-        signal.set_wakeup_fd(wake.fileno())
-        try:
-            while True:
-                woken.recv(1)
-        finally:
-            signal.set_wakeup_fd(-1)
+        waiting.for_a_signal()
 
 
 def _mac(text: str) -> bytes:

@@ -13,12 +13,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmshake import localbroker, newfile
-from firmshake.brokerconfig import ACL
+from firmshake.faults import ports
 from firmshake.faults.case import TLS12, TLS13
 from firmshake.faults.pki import Pki, Signer
 from firmshake.faults.ports import Handler, Ports
 from firmshake.faults.tls import Shape, Stream, serving
 from firmshake.localbroker import LocalBroker
+
+# by client id: clients that are tried at the same moment share the one certificate, and must not
+# take over each other's sessions
+_ACL = "pattern readwrite devices/%c/#\n"
 
 _VERSIONS = {TLS12: ssl.TLSVersion.TLSv1_2, TLS13: ssl.TLSVersion.TLSv1_3}
 
@@ -50,9 +54,9 @@ class Bench:
         self._stack.close()
         self._ports.close()
 
-    def listen(self, handle: Handler) -> int:
-        """A port whose connections `handle` gets."""
-        return self._ports.open(handle)
+    def listen(self, handle: Handler, *, at_once: bool = False) -> int:
+        """A port whose connections `handle` gets; `at_once`, before any other is accepted."""
+        return self._ports.open(handle, at_once=at_once)
 
     def keep(self, context: contextlib.AbstractContextManager[object]) -> None:
         """Leave `context`, which was entered, at the end."""
@@ -105,7 +109,7 @@ class Bench:
         *,
         clients: bytes | None = None,
         crl: bytes = b"",
-        acl: str = ACL,
+        acl: str = _ACL,
         lines: tuple[str, ...] = ("use_identity_as_username true",),
     ) -> int:
         """A real mosquitto. Raises Error where there is none."""
@@ -145,7 +149,7 @@ class Bench:
 
     def bound_only(self) -> int:
         """A port that is taken, and that nothing listens on."""
-        taken = socket.socket()
+        taken = socket.socket(ports.family(self.host))
         self.keep(taken)
         taken.bind((self.host, 0))
         port: int = taken.getsockname()[1]
@@ -153,12 +157,12 @@ class Bench:
 
     def full(self) -> int:
         """A port whose queue is full: the kernel drops further SYNs, as a silent firewall does."""
-        listener = socket.socket()
+        listener = socket.socket(ports.family(self.host))
         self.keep(listener)
         listener.bind((self.host, 0))
         listener.listen(0)
         for _ in range(4):
-            waiting = socket.socket()
+            waiting = socket.socket(ports.family(self.host))
             self.keep(waiting)
             waiting.setblocking(False)
             waiting.connect_ex(listener.getsockname())

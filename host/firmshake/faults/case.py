@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,10 +18,12 @@ BOTH = (TLS12, TLS13)
 # faults that come before any version is agreed on
 ANY = ("any",)
 
+# what `needs` names
+MOSQUITTO = "mosquitto"
+TLSLITE = "tlslite-ng"
+
 # serves one version of a case on the bench; returns the port
 Serve = Callable[["Bench", str], int]
-
-_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Case:
     versions: tuple[str, ...]
     serve: Serve = field(repr=False, compare=False)
     unless: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, object] = _NOTHING
+    settings: Mapping[str, object] = field(default_factory=dict)
     client: str = "good"
     holds: bool = False
     slow_s: int = 0

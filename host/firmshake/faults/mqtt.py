@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from firmshake.faults.tls import Stream
 
-CONNECT, PUBLISH, SUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 8, 12, 14
+CONNECT, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, PINGREQ, DISCONNECT = 1, 3, 8, 10, 12, 14
 NEVER = 0
 _GRANTED = 0
+# packets of a type that no version of MQTT knows
+BABBLE = bytes(16)
 # MQTT 5.0, 3.1.2.2: the protocol level that its CONNECT names
 _MQTT_5 = 5
 
@@ -18,8 +20,9 @@ class Broker:
     """How it behaves.
 
     `code` is CONNACK's, and a client of MQTT 3.1.1 is not answered at all where `only_to_5` says
-    so; `granted` SUBACK's. It says nothing from the packet type `silent_at` on, and closes instead
-    of answering `closes_at`. Without `echo` it drops what is published.
+    so; `granted` SUBACK's. It says nothing from the packet type `silent_at` on, closes instead of
+    answering `closes_at`, and answers `babbles_at` by what is not MQTT. Without `echo` it drops
+    what is published; unless it `acknowledges`, it sends no PUBACK.
     """
 
     code: int = 0
@@ -27,8 +30,10 @@ class Broker:
     only_to_5: bool = False
     granted: int = _GRANTED
     echo: bool = True
+    acknowledges: bool = True
     silent_at: int = NEVER
     closes_at: int = NEVER
+    babbles_at: int = NEVER
     closes_once_subscribed: bool = False
 
     def __call__(self, stream: Stream) -> None:
@@ -41,7 +46,7 @@ class Broker:
                 return
             if silent:
                 continue
-            answer = self._answer(kind, packet)
+            answer = BABBLE if kind == self.babbles_at else self._answer(kind, packet)
             if answer is None:
                 return
             if answer:
@@ -52,11 +57,32 @@ class Broker:
     def _answer(self, kind: int, packet: bytes) -> bytes | None:
         if kind == CONNECT:
             return self._connack(packet)
-        if kind == SUBSCRIBE:
-            return b"\x90\x03" + packet[2:4] + bytes([self.granted])
+        if kind in (SUBSCRIBE, UNSUBSCRIBE):
+            return self._suback(kind, packet)
         if kind == PINGREQ:
             return b"\xd0\x00"
-        return packet if kind == PUBLISH and self.echo else b""
+        return self._published(packet) if kind == PUBLISH else b""
+
+    def _suback(self, kind: int, packet: bytes) -> bytes:
+        body = _body(packet)
+        if kind == UNSUBSCRIBE:
+            return b"\xb0\x02" + body[:2]
+        at, count = 2, 0
+        while at + 2 <= len(body):  # each filter, and the QoS that is wanted
+            at += 2 + int.from_bytes(body[at : at + 2], "big") + 1
+            count += 1
+        return bytes([0x90, 2 + count]) + body[:2] + bytes([self.granted]) * count
+
+    def _published(self, packet: bytes) -> bytes:
+        body = _body(packet)
+        quality = packet[0] >> 1 & 3
+        if quality == 0:
+            return packet if self.echo else b""
+        end = 2 + int.from_bytes(body[:2], "big")  # of the topic; the packet's identifier follows
+        echo = body[:end] + body[end + 2 :]
+        found = b"\x40\x02" + body[end : end + 2] if self.acknowledges else b""
+        # echoed by QoS 0, as MQTT allows to who subscribed by that
+        return found + (b"\x30" + _length(len(echo)) + echo if self.echo else b"")
 
     def _connack(self, packet: bytes) -> bytes | None:
         # protocol name behind its length, then the level
@@ -79,6 +105,23 @@ def read_packet(stream: Stream) -> bytes:
     size = sum((byte & 127) << 7 * place for place, byte in enumerate(head[1:]))
     body = exactly(stream, size)
     return head + body if len(body) == size else b""
+
+
+def _body(packet: bytes) -> bytes:
+    """What stands behind the remaining length."""
+    at = 1
+    while packet[at] >= 128:
+        at += 1
+    return packet[at + 1 :]
+
+
+def _length(size: int) -> bytes:
+    """A remaining length (MQTT 3.1.1, 2.2.3)."""
+    found = bytearray()
+    while size >= 128:
+        found.append(size & 127 | 128)
+        size >>= 7
+    return bytes([*found, size])
 
 
 def exactly(stream: Stream, size: int) -> bytes:

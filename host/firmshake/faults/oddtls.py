@@ -21,9 +21,13 @@ SSL3, TLS10, TLS11, TLS12, TLS13 = (3, 0), (3, 1), (3, 2), (3, 3), (3, 4)
 FATAL, WARNING = 2, 1
 
 
-def available() -> bool:
-    """Whether tlslite-ng is installed."""
-    return importlib.util.find_spec("tlslite") is not None
+def check() -> None:
+    """Raise Error where tlslite-ng is not installed."""
+    if importlib.util.find_spec("tlslite") is None:
+        raise Error(
+            "some faults are made by tlslite-ng, which is not installed",
+            hint="install it with: pip install 'firmshake[faults]'",
+        )
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Odd:
 
     `versions` are its lowest and highest; `ciphers`, `macs` and `exchanges` are tlslite's names of
     what it has; `spoil` changes the DER of its certificate, `alert` is sent once the client has
-    shown its certificate; `dh` is a generator and a prime.
+    shown its certificate; `dh` is a generator and a prime, `protocols` what ALPN may choose from.
     """
 
     versions: tuple[tuple[int, int], tuple[int, int]]
@@ -42,29 +46,33 @@ class Odd:
     spoil: Callable[[bytearray], bytearray] | None = None
     alert: int | None = None
     dh: tuple[int, int] | None = field(default=None, repr=False)
-    key_size: int = 1023
+    protocols: tuple[str, ...] = ()
 
 
 def serving(odd: Odd, signer: Signer, then: Callable[[Stream], None]) -> Handler:
     """A server of that kind that hands each connection to `then` once its handshake is done."""
-    if not available():
-        raise Error(
-            "some faults are made by tlslite-ng, which is not installed",
-            hint="install it with: pip install 'firmshake[faults]'",
-        )
+    check()
     settings, chain, key = _settings(odd), _chain(signer, odd.spoil), _key(signer)
 
     def handle(connection: socket.socket) -> None:
-        from tlslite.api import TLSConnection
         from tlslite.errors import BaseTLSException
+        from tlslite.tlsconnection import TLSConnection
 
         server = TLSConnection(connection)
         # tlslite would close the socket at once where it gives up: what the client still writes
         # then has to be read, or a reset overtakes the alert
         server.closeSocket = False
+        if odd.dh is not None:
+            # asked first whether DH is possible, then for the group to take: no named one
+            named = iter([server._groupNamesToList(settings)])
+            server._groupNamesToList = lambda settings: next(named, [])
         try:
             server.handshakeServer(
-                certChain=chain, privateKey=key, reqCert=True, settings=settings
+                certChain=chain,
+                privateKey=key,
+                reqCert=True,
+                settings=settings,
+                alpn=[name.encode() for name in odd.protocols] or None,
             )
             if odd.alert is not None:
                 send_alert(server, odd.alert)
@@ -98,16 +106,21 @@ class _Stream:
 
 
 def _settings(odd: Odd) -> Any:
+    from tlslite import tlsconnection
     from tlslite.api import HandshakeSettings
 
+    # MicroPython names the server by its address in SNI, which RFC 6066 forbids and brokers ignore
+    tlsconnection.is_valid_hostname = lambda name: True
     made = HandshakeSettings()
     made.minVersion, made.maxVersion = odd.versions
-    made.versions = [version for version in (TLS13, TLS12, TLS11, TLS10) if version <= odd.versions[1]]
+    made.versions = [one for one in (TLS13, TLS12, TLS11, TLS10) if one <= odd.versions[1]]
     made.cipherNames, made.macNames = list(odd.ciphers), list(odd.macs)
     made.keyExchangeNames = list(odd.exchanges)
     made.ticket_count = 0
-    made.minKeySize = min(odd.key_size, 1023)
-    made.dhParams = odd.dh
+    # boards of TLS 1.2 know no other; those that can do 1.3 offer PSS and then refuse it in 1.2
+    made.rsaSchemes = ["pss"] if odd.versions[0] == TLS13 else ["pkcs1"]
+    if odd.dh is not None:
+        made.dhParams = odd.dh
     return made
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmshake import authority
+from firmshake.authority import Authority
 from firmshake.endpoint import is_address
 from firmshake.identity import Identity
 
@@ -24,7 +24,11 @@ Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey
 # the client's device id: its common name, its MQTT client id and a part of its topics
 CLIENT = "firmshake-faults"
 
-_CURVES = {"ec-p256": ec.SECP256R1, "ec-p384": ec.SECP384R1, "ec-p521": ec.SECP521R1}
+_CURVES: dict[str, ec.EllipticCurve] = {
+    "ec-p256": ec.SECP256R1(),
+    "ec-p384": ec.SECP384R1(),
+    "ec-p521": ec.SECP521R1(),
+}
 _PEM = serialization.Encoding.PEM
 
 
@@ -60,7 +64,6 @@ class Wish:
     organisation: str | None = None
     names: tuple[str, ...] | None = None
     days: tuple[int, int] = (-2, 90)
-    algorithm: hashes.HashAlgorithm | None = field(default_factory=hashes.SHA256)
     usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH
     is_ca: bool = False
 
@@ -71,13 +74,19 @@ class Pki:
     def __init__(self, names: Sequence[str]) -> None:
         self.now = datetime.now(UTC).replace(microsecond=0)
         self.names = tuple(dict.fromkeys(names))
-        root, issuing = authority.create("firmshake faults", now=self.now)
-        self.root = Signer(root.key, root.certificate)
-        self.issuing = Signer(issuing.key, issuing.certificate)
-        self.client: Identity = issuing.issue(CLIENT, now=self.now)
         self._made: dict[str, Any] = {}
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        # not by the profiles: below this root there may be CAs of any depth
+        self.root = self.authority(Wish(common_name="firmshake faults root CA"))
+        self.issuing = self.authority(Wish(common_name="firmshake faults issuing CA"), self.root)
+        self.client: Identity = self._client()
+
+    def _client(self) -> Identity:
+        key = self.issuing.key
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        issuing = Authority(key, self.issuing.certificate, self.root.certificate)
+        return issuing.issue(CLIENT, now=self.now)
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` returned the first time that `name` was asked for."""
@@ -115,9 +124,16 @@ class Pki:
             key = new_key(wish.key)  # two CAs of one key would be one
         subject = _name(wish)
         parent = issuer or Signer(key, _Unissued(subject))  # type: ignore[arg-type]
+        return self._built(wish, key, parent)
+
+    def signed_by(self, wish: Wish, own: Signer) -> Signer:
+        """Another certificate of a CA's own key, signed by itself."""
+        return self._built(wish, own.key, own)
+
+    def _built(self, wish: Wish, key: Key, parent: Signer) -> Signer:
         builder = (
             x509.CertificateBuilder()
-            .subject_name(subject)
+            .subject_name(_name(wish))
             .issuer_name(parent.certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
@@ -126,8 +142,8 @@ class Pki:
         )
         for value, critical in self._extensions(wish, key, parent.key):
             builder = builder.add_extension(value, critical)
-        algorithm = None if isinstance(parent.key, ed25519.Ed25519PrivateKey) else wish.algorithm
-        return Signer(key, builder.sign(parent.key, algorithm))  # type: ignore[arg-type]
+        algorithm = None if isinstance(parent.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        return Signer(key, builder.sign(parent.key, algorithm))
 
     def _extensions(
         self, wish: Wish, key: Key, signer: Key
@@ -170,7 +186,7 @@ _SIGNS = x509.KeyUsage(
 def new_key(kind: str) -> Key:
     """A new private key: "ec-p256", "ed25519", "rsa-4096" and the like."""
     if kind in _CURVES:
-        return ec.generate_private_key(_CURVES[kind]())
+        return ec.generate_private_key(_CURVES[kind])
     if kind == "ed25519":
         return ed25519.Ed25519PrivateKey.generate()
     return rsa.generate_private_key(65537, int(kind.removeprefix("rsa-")))
@@ -194,11 +210,14 @@ def crl(issuer: Signer, revoked: Sequence[x509.Certificate], now: datetime) -> b
         builder = builder.add_revoked_certificate(
             entry.revocation_date(now - timedelta(hours=1)).build()
         )
-    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(_PEM)  # type: ignore[arg-type]
+    return builder.sign(issuer.key, hashes.SHA256()).public_bytes(_PEM)
 
 
 def _name(wish: Wish) -> x509.Name:
-    parts = ((NameOID.ORGANIZATION_NAME, wish.organisation), (NameOID.COMMON_NAME, wish.common_name))
+    parts = (
+        (NameOID.ORGANIZATION_NAME, wish.organisation),
+        (NameOID.COMMON_NAME, wish.common_name),
+    )
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in parts if text])
 
 

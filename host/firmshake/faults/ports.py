@@ -30,13 +30,15 @@ class Ports:
         self._thread = threading.Thread(target=self._accept, daemon=True)
         self._thread.start()
 
-    def open(self, handle: Handler) -> int:
-        """A new port, whose connections `handle` gets. Raises OSError."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.create_server((self._host, 0), family=family)
+    def open(self, handle: Handler, *, at_once: bool = False) -> int:
+        """A new port, whose connections `handle` gets. Raises OSError.
+
+        `at_once` spares it the thread: for what must not come late, and is quick.
+        """
+        listener = socket.create_server((self._host, 0), family=family(self._host))
         listener.setblocking(False)
         with self._lock:
-            self._selector.register(listener, selectors.EVENT_READ, handle)
+            self._selector.register(listener, selectors.EVENT_READ, (handle, at_once))
         self._wake.send(b"\0")  # a selector that is waiting need not notice a new entry
         port: int = listener.getsockname()[1]
         return port
@@ -67,9 +69,12 @@ class Ports:
                     continue
                 assert isinstance(key.fileobj, socket.socket)
                 with contextlib.suppress(OSError):
-                    self._begin(key.fileobj.accept()[0], key.data)
+                    self._begin(key.fileobj.accept()[0], *key.data)
 
-    def _begin(self, connection: socket.socket, handle: Handler) -> None:
+    def _begin(self, connection: socket.socket, handle: Handler, at_once: bool) -> None:
+        if at_once:
+            handle(connection)
+            return
         connection.settimeout(_LIMIT_S)
         thread = threading.Thread(target=self._serve, args=(connection, handle), daemon=True)
         with self._lock:
@@ -88,6 +93,11 @@ class Ports:
                 self._live.discard(connection)
                 self._threads.discard(threading.current_thread())
                 connection.close()
+
+
+def family(host: str) -> socket.AddressFamily:
+    """What kind of socket listens there."""
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def hold(connection: socket.socket) -> None:

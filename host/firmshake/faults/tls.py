@@ -6,15 +6,19 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from firmshake.faults.ports import Handler, hold
 
+T = TypeVar("T")
 Write = Callable[[bytes], None]
 # what stands between OpenSSL and the socket of one connection
 Shape = Callable[[socket.socket], Write]
 # where in a flight of the server something happens: an offset in its bytes
 Place = Callable[[bytes], int]
+
+# for the client to read what it was sent, which a reset would overtake
+_READ_S = 0.1
 
 _HANDSHAKE, _APPLICATION_DATA = 22, 23
 
@@ -63,19 +67,18 @@ class TlsStream:
     def recv(self, size: int) -> bytes:
         """Up to `size` bytes, none where the client has left."""
         try:
-            data: bytes = self._run(self._tls.read, size)
+            return self._run(lambda: self._tls.read(size))
         except ssl.SSLError:
             return b""
-        return data
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""
-        self._run(self._tls.write, data)
+        self._run(lambda: self._tls.write(data))
 
-    def _run(self, call: Callable[..., object], *arguments: object) -> object:
+    def _run(self, call: Callable[[], T]) -> T:
         while True:
             try:
-                result = call(*arguments)
+                result = call()
             except ssl.SSLWantReadError:
                 self._push()
                 self._pull()
@@ -119,13 +122,13 @@ def serving(
     return handle
 
 
-def trickle(pause_s: float) -> Shape:
-    """One byte a packet, with a pause after each."""
+def pieces(size: int, pause_s: float) -> Shape:
+    """`size` bytes a packet, with a pause after each."""
 
     def shape(connection: socket.socket) -> Write:
         def write(data: bytes) -> None:
-            for at in range(len(data)):
-                connection.sendall(data[at : at + 1])
+            for at in range(0, len(data), size):
+                connection.sendall(data[at : at + size])
                 time.sleep(pause_s)
 
         return write
@@ -146,6 +149,7 @@ def cut(flight: int, place: Place, end: Handler) -> Shape:
                 connection.sendall(data)
                 return
             connection.sendall(data[: place(data)])
+            time.sleep(_READ_S)
             end(connection)
             raise Served
 
@@ -181,7 +185,9 @@ def split(size: int) -> Shape:
             parts = bytearray()
             for start, end in records(data):
                 head, body = data[start : start + 3], data[start + 5 : end]
-                step = size if head[0] == _HANDSHAKE and body[0] in (2, 11, 12, 13, 14) else len(body)
+                step = (
+                    size if head[0] == _HANDSHAKE and body[0] in (2, 11, 12, 13, 14) else len(body)
+                )
                 for at in range(0, len(body), step):
                     piece = body[at : at + step]
                     parts += head + len(piece).to_bytes(2, "big") + piece

@@ -42,7 +42,7 @@ def _without(*words: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Firmware:
-    """A firmware's TLS: its newest version, suites in order, groups, and what certificates it takes.
+    """A firmware's TLS: newest version, suites in order, groups, and what certificates it takes.
 
     `curves` are those of keys in certificates; `pss` is whether it can check RSASSA-PSS
     signatures on certificates; `source` is where this was read, or seen.

@@ -50,9 +50,11 @@ def connection(server: Server) -> Iterator[socket.socket]:
 
 def wait(opened: socket.socket, until: float, to_write: bool = False) -> bool:
     """Wait until the socket can be read (or written); False at the time `until` (monotonic)."""
-    ways = ([], [opened], []) if to_write else ([opened], [], [])
     left = until - time.monotonic()
-    return left > 0 and any(select.select(*ways, left))
+    if left <= 0:
+        return False
+    ready = select.select([] if to_write else [opened], [opened] if to_write else [], [], left)
+    return any(ready)
 
 
 def _addresses(server: Server) -> list[str]:

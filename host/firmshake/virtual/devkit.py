@@ -191,7 +191,10 @@ class VirtualBoard:
         loop.close()
 
     def _failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        self._failure = context.get("exception") or RuntimeError(context["message"])
+        failure = context.get("exception") or RuntimeError(context["message"])
+        # up to 3.11, asyncio's streams ask a session that `close` cancelled for its exception
+        if not isinstance(failure, asyncio.CancelledError):
+            self._failure = failure
 
     def _assemble(self) -> None:
         self._chip = Chip(self.flash, self._mac, self._clock, self._program, Pace(self._faster))

@@ -122,6 +122,8 @@ class Loader:
     def write_register(self, request: Request) -> None:
         """One or more: address, value, mask, and a delay that nobody needs here."""
         request.words(4)
+        if len(request.body) % 16:
+            raise Refused(protocol.BAD_LENGTH)
         for address, value, mask, _ in struct.iter_unpack("<4I", request.body):
             self._registers.write(address, value, mask)
         self._answer(request)

@@ -56,9 +56,10 @@ class SlipReader:
 
 
 def _unescape(escaped: bytes) -> bytes | None:
-    plain, *rest = escaped.split(ESC)
+    first, *rest = escaped.split(ESC)
+    plain = bytearray(first)
     for part in rest:
         if part[:1] == b"" or part[0] not in _UNESCAPED:
             return None
         plain += _UNESCAPED[part[0]] + part[1:]
-    return plain
+    return bytes(plain)

@@ -45,7 +45,8 @@ class Writing:
         room = self._end - self._next
         if self._inflate is not None:
             try:
-                data = self._inflate.decompress(data)
+                # one byte more tells that it is too much; a bomb unfolds no further
+                data = self._inflate.decompress(data, room + 1)
             except zlib.error:
                 raise Refused(BAD_DEFLATE) from None
             if len(data) > room:

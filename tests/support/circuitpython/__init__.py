@@ -1,0 +1,40 @@
+"""A CircuitPython shape: the agent and the real MiniMQTT on CPython, over modules that behave so.
+
+What is imitated is what CircuitPython 9 and 10 do differently (their sources: shared-bindings and
+shared-module of ssl, socketpool, wifi, rtc); TLS itself is OpenSSL. A process of its own runs it,
+since these modules take the places of CPython's.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from firmshake import climb
+from firmshake.verdict import Verdict
+from support import timeserver
+
+# -P: beside it stands a module named ssl
+COMMAND = (sys.executable, "-P", str(Path(__file__).parent / "once.py"))
+
+
+def run(
+    settings: Mapping[str, object],
+    files: Mapping[str, bytes],
+    *,
+    has_time: bool = True,
+    arguments: tuple[str, ...] = (),
+    **options: Any,
+) -> Verdict:
+    """The verdict of one climb of the shape, as climb.run gives it.
+
+    Its clock starts in 2000. With `has_time` there is a time server in reach, which tells the true
+    time; without, the agent has only the floor.
+    """
+    command = (*COMMAND, *arguments)
+    if not has_time:
+        return climb.run(settings, files, command=command, **options)
+    with timeserver.serving() as server:
+        return climb.run({**settings, "ntp": [server]}, files, command=command, **options)
