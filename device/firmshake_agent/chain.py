@@ -4,7 +4,7 @@ For a runtime that looks at no date (CircuitPython): however long the chain is, 
 dates are seen, and two beginnings are kept. It is fed from inside mbedTLS, so it calls little.
 """
 
-from . import x509
+from . import der, x509
 from .der import BadDer
 
 KEEP = 2048  # of a certificate: its dates stand within the first few hundred bytes
@@ -57,7 +57,7 @@ class Chain:
             self.leaf = self.top
         self.count += 1
         try:
-            first, last = x509.validity(self.top)
+            first, last = validity(self.top)
         except BadDer:
             self._unread = True
             return
@@ -74,3 +74,24 @@ class Chain:
         if now < self.not_before:
             return "not_yet_valid"
         return "expired" if now > self.not_after else ""
+
+
+def validity(data: bytes) -> "tuple[int, int]":
+    """(not before, not after) in Unix seconds of a DER certificate whose end may be cut off.
+
+    Raises BadDer.
+    """
+    at = _inside(data, _inside(data, 0))
+    field = der.element(data, at, len(data))
+    # [0] version where there is one, then serialNumber, signature, issuer, validity
+    for _ in range(4 if field[0] == 0xA0 else 3):
+        field = der.element(data, field[2], len(data))
+    return x509.dates(data, field)
+
+
+def _inside(data: bytes, at: int) -> int:
+    """Where the value of a SEQUENCE begins that may be longer than data."""
+    if len(data) < at + 2 or data[at] != der.SEQUENCE:
+        raise BadDer("certificate")
+    size = data[at + 1]
+    return at + 2 + (size & 0x7F if size > 0x80 else 0)

@@ -116,8 +116,7 @@ def failure(
         own = [read(data) for data in identity.chain[1:]]
         trusts = [read(data) for data in identity.anchors]
         if cause == "unverified":
-            wanted = identity.server_name
-            cause = tlscause.unverified(seen.alert_out, leaf, top, trusts, wanted)
+            cause = _behind(seen, leaf, top, trusts, identity.server_name)
         cause = tlscause.refine(cause, leaf, top, own, runtime.now(), clock.doubtful)
         evidence.update(tlscause.describe(leaf, top, trusts))
         if seen.chain is not None and cause in ("expired", "not_yet_valid", "clock_wrong"):
@@ -136,6 +135,20 @@ def failure(
     if cause == "out_of_memory":
         evidence.update(runtime.heap())
     return Failure("tls", cause, evidence, where)
+
+
+def _behind(
+    seen: Observer,
+    leaf: "x509.Certificate | None",
+    top: "x509.Certificate | None",
+    trusts: "list[x509.Certificate | None]",
+    wanted: str,
+) -> str:
+    if seen.chain is None:
+        return "unknown_ca"  # such a runtime gives its reason, where it has one
+    from . import refusal
+
+    return refusal.cause(seen.alert_out, leaf, top, trusts, wanted)
 
 
 def _is_short_of_memory(

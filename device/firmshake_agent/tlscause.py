@@ -31,15 +31,6 @@ _CLIENT_ALERTS = {
     116: "missing",  # certificate_required
 }
 
-# The alert that mbedTLS sends when it refuses a chain (ssl_tls.c of 2.28 to 4.0, the first that
-# fits): all that CircuitPython up to 10.2 lets us know of the reason.
-_OWN_ALERTS = {
-    42: "hostname_mismatch",  # bad_certificate
-    43: "wrong_usage",  # unsupported_certificate: its use, or its key
-    46: "weak_key",  # certificate_unknown: without dates and revocation, only the hash is left
-    48: "unknown_ca",
-}
-
 # What a runtime says of the server's certificate, the gravest first: a certificate of an unknown
 # CA proves nothing by its dates or names.
 VERIFY = (
@@ -172,52 +163,6 @@ def _ending(words: "tuple[str, ...]") -> str:
         if word in words:
             return cause
     return "protocol_error"
-
-
-def unverified(
-    alert: int,
-    leaf: "x509.Certificate | None",
-    top: "x509.Certificate | None",
-    anchors: "list[x509.Certificate | None]",
-    wanted: str,
-) -> str:
-    """The cause where the runtime has only one word for every refused server certificate.
-
-    `alert` is the AlertDescription that the board itself sent with it, -1 where none was seen.
-    """
-    cause = _OWN_ALERTS.get(alert, "unknown_ca")
-    if alert < 0 and leaf is not None and x509.matches(leaf, wanted) is False:
-        cause = "hostname_mismatch"
-    # mbedTLS looks at the name first: who issued it may be as wrong, and weighs more
-    if cause == "hostname_mismatch" and leaf and not _lead_to(anchors, leaf, top):
-        return "unknown_ca"
-    if cause == "wrong_usage" and (_is_weak(leaf) or _is_weak(top)):
-        return "weak_key"
-    return cause
-
-
-def _lead_to(
-    anchors: "list[x509.Certificate | None]",
-    leaf: x509.Certificate,
-    top: "x509.Certificate | None",
-) -> bool:
-    """Whether what the server sent names one of our anchors as its issuer."""
-    for anchor in anchors:
-        for shown in (leaf, top):
-            if anchor is None or shown is None:
-                continue
-            if shown.aki and anchor.ski:
-                if shown.aki == anchor.ski:
-                    return True
-            elif shown.issuer == anchor.subject:
-                return True
-    return False
-
-
-def _is_weak(certificate: "x509.Certificate | None") -> bool:
-    """Whether the key is below mbedTLS's limit: a curve of 256 bits, RSA with 2048."""
-    key = certificate.key if certificate else b""
-    return len(key) < (256 if key[:1] == b"\x30" else 65) and key != b""
 
 
 def refine(

@@ -36,7 +36,7 @@ class Certificate:
             raise BadDer("certificate")
         self.issuer = name(data, fields[2])
         self.subject = name(data, fields[4])
-        self.not_before, self.not_after = _dates(data, fields[3])
+        self.not_before, self.not_after = dates(data, fields[3])
         self.key = _public_key(data, fields[5])
         self.names = []
         self.name_count = 0
@@ -74,46 +74,6 @@ class Certificate:
                     self.names.append(_text(value) if tag == 0x82 else _address(value))
 
 
-def validity(data: bytes) -> "tuple[int, int]":
-    """(not before, not after) in Unix seconds of a DER certificate whose end may be cut off.
-
-    Raises BadDer.
-    """
-    at = _inside(data, _inside(data, 0))
-    field = der.element(data, at, len(data))
-    # [0] version where there is one, then serialNumber, signature, issuer, validity
-    for _ in range(4 if field[0] == 0xA0 else 3):
-        field = der.element(data, field[2], len(data))
-    return _dates(data, field)
-
-
-def _inside(data: bytes, at: int) -> int:
-    """Where the value of a SEQUENCE begins that may be longer than data."""
-    if len(data) < at + 2 or data[at] != der.SEQUENCE:
-        raise BadDer("certificate")
-    size = data[at + 1]
-    return at + 2 + (size & 0x7F if size > 0x80 else 0)
-
-
-def matches(certificate: Certificate, wanted: str) -> "bool | None":
-    """Whether a certificate is for this name or address (RFC 9525, 6.3 and 6.5); None: unknown.
-
-    It cannot be told where the certificate has more names than were kept, and of IPv6 addresses,
-    which are written in many ways.
-    """
-    wanted = wanted.lower()
-    _, _, rest = wanted.partition(".")
-    is_address = ":" in wanted or wanted.replace(".", "").isdigit()
-    for each in certificate.names:
-        each = each.lower()
-        # "*" stands for the whole first label, and for that alone
-        if each == wanted or (rest and not is_address and each == "*." + rest):
-            return True
-    if ":" in wanted or len(wanted) > 64 or certificate.name_count > len(certificate.names):
-        return None
-    return False
-
-
 def name(data: bytes, field: "tuple[int, int, int]") -> str:
     """A Name's commonName, else its organizationName, else "" (RFC 5280, 4.1.2.4)."""
     found = ""
@@ -148,11 +108,12 @@ def _public_key(data: bytes, field: "tuple[int, int, int]") -> bytes:
     return data[parts[1][1] + 1 : parts[1][2]]
 
 
-def _dates(data: bytes, field: "tuple[int, int, int]") -> "tuple[int, int]":
-    dates = der.children(data, field[1], field[2])
-    if len(dates) != 2:
+def dates(data: bytes, field: "tuple[int, int, int]") -> "tuple[int, int]":
+    """A Validity's notBefore and notAfter in Unix seconds (RFC 5280, 4.1.2.5). Raises BadDer."""
+    parts = der.children(data, field[1], field[2])
+    if len(parts) != 2:
         raise BadDer("validity")
-    return _time(data, dates[0]), _time(data, dates[1])
+    return _time(data, parts[0]), _time(data, parts[1])
 
 
 def _time(data: bytes, field: "tuple[int, int, int]") -> int:

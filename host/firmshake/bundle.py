@@ -19,7 +19,13 @@ from firmshake.errors import Error
 AGENT_PACKAGE = "firmshake_agent"
 
 # Modules of the agent that no MicroPython board runs
-LEFT_OUT = ("runtime_cpython.py", "const_cpython.py", "runtime_circuitpython.py", "chain.py")
+LEFT_OUT = (
+    "runtime_cpython.py",
+    "const_cpython.py",
+    "runtime_circuitpython.py",
+    "chain.py",
+    "refusal.py",
+)
 
 # The one that only doctor starts
 _DOCTOR_PATH = f"/lib/{AGENT_PACKAGE}/once.mpy"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from support import handshake, pki
 from support.pki import LATER, LONG_AGO, NOW
 
-from firmshake_agent.chain import KEEP, Chain
+from firmshake_agent.chain import KEEP, Chain, validity
 from firmshake_agent.der import BadDer
-from firmshake_agent.x509 import Certificate, validity
+from firmshake_agent.x509 import Certificate
 
 LATE = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 

@@ -8,16 +8,14 @@ from types import SimpleNamespace
 import pytest
 from support import handshake, pki
 
-from firmshake_agent import mbedtls, tlscause, x509
+from firmshake_agent import der, mbedtls, refusal, x509
 
 QUIET = SimpleNamespace(late=False, errno=0, ended=False)
 
 FLEET = handshake.fleet()
 ANCHOR = x509.Certificate(FLEET.device.anchors_der())
-LEAF, ISSUING = (
-    x509.Certificate(part) for part in tlscause.x509.der.split(FLEET.broker.chain_der())
-)
-STRANGER = x509.Certificate(tlscause.x509.der.split(pki.fleet("stranger").broker.chain_der())[0])
+LEAF, ISSUING = (x509.Certificate(part) for part in der.split(FLEET.broker.chain_der()))
+STRANGER = x509.Certificate(der.split(pki.fleet("stranger").broker.chain_der())[0])
 
 
 @pytest.mark.parametrize(
@@ -83,15 +81,15 @@ def test_the_cause_behind_the_one_number(
     wanted: str,
     cause: str,
 ) -> None:
-    assert tlscause.unverified(alert, leaf, top, [ANCHOR, None], wanted) == cause
+    assert refusal.cause(alert, leaf, top, [ANCHOR, None], wanted) == cause
 
 
 def test_a_short_rsa_key_is_weak_and_no_wrong_usage() -> None:
     weak = x509.Certificate(FLEET.device.anchors_der())
     weak.key = b"\x30" + bytes(139)
-    assert tlscause.unverified(43, weak, weak, [ANCHOR], "localhost") == "weak_key"
+    assert refusal.cause(43, weak, weak, [ANCHOR], "localhost") == "weak_key"
     weak.key = b"\x30" + bytes(269)
-    assert tlscause.unverified(43, weak, weak, [ANCHOR], "localhost") == "wrong_usage"
+    assert refusal.cause(43, weak, weak, [ANCHOR], "localhost") == "wrong_usage"
 
 
 @pytest.mark.parametrize(
@@ -117,11 +115,11 @@ def test_which_names_a_certificate_is_for(
 ) -> None:
     made = x509.Certificate(FLEET.device.anchors_der())
     made.names, made.name_count = names, len(names)
-    assert x509.matches(made, wanted) is is_for
+    assert refusal.matches(made, wanted) is is_for
 
 
 def test_names_that_were_not_kept_leave_it_open() -> None:
     made = x509.Certificate(FLEET.device.anchors_der())
     made.names, made.name_count = ["a.example"], 1000
-    assert x509.matches(made, "a.example") is True
-    assert x509.matches(made, "b.example") is None
+    assert refusal.matches(made, "a.example") is True
+    assert refusal.matches(made, "b.example") is None

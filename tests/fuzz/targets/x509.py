@@ -8,7 +8,7 @@ from datetime import datetime
 
 from cryptography import x509 as library
 
-from firmshake_agent import tls, x509
+from firmshake_agent import chain, tls, x509
 from firmshake_agent.der import BadDer
 
 WORK = 20
@@ -23,10 +23,10 @@ def one(data: bytes) -> None:
         assert tls.read(data) is None
     else:
         _check(read)
-        assert x509.validity(data) == (read.not_before, read.not_after)
+        assert chain.validity(data) == (read.not_before, read.not_after)
         _compare(read, data)
     with suppress(BadDer):
-        x509.validity(data)
+        chain.validity(data)
     try:
         public = x509.public_part(data)
     except (BadDer, x509.EncryptedKey):

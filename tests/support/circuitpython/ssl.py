@@ -19,6 +19,7 @@ _SOCK_STREAM = 1
 # RFC 5246, 6.2.1: bytes of a record's head, and what may stand in its first
 _HEAD = 5
 _CONTENT_TYPES = range(20, 24)
+_LARGEST = 16384 + 2048  # of a record's body
 
 # mbedTLS's numbers
 _VERIFY_FAILED = -0x2700
@@ -206,7 +207,8 @@ class SSLSocket:
             self._in.write_eof()
 
     def _is_tls(self) -> bool:
-        return self._record[0] in _CONTENT_TYPES and self._record[1] == 3
+        size = int.from_bytes(self._record[3:], "big")
+        return self._record[0] in _CONTENT_TYPES and self._record[1] == 3 and size <= _LARGEST
 
     def _is_mere_warning(self) -> bool:
         # mbedTLS passes over any number of them, OpenSSL over five; close_notify (0) is none
