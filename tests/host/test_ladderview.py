@@ -1,6 +1,7 @@
 """How a climb is shown: readable at any width, in any encoding, whatever the board sends."""
 
 import io
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -32,7 +33,7 @@ FAILED = Event(
 READY = judge([Event(1, 900, "ready", "ok", {"took": "1"})])
 
 
-def shown(item: RenderableType, width: int = 80, encoding: str = "utf-8", **options: bool) -> str:
+def shown(item: RenderableType, width: int = 80, encoding: str = "utf-8", **options: Any) -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
     Console(file=stream, width=width, **options).print(item)  # type: ignore[arg-type]
     stream.seek(0)
@@ -76,7 +77,7 @@ def test_nothing_is_wider_than_the_console_or_padded_to_it(width: int) -> None:
 
 def test_without_a_terminal_there_is_no_colour() -> None:
     assert "\x1b" not in shown(show(FAILED))
-    assert "\x1b" in shown(show(FAILED), force_terminal=True)
+    assert "\x1b" in shown(show(FAILED), force_terminal=True, color_system="standard")
 
 
 def test_the_environment_can_turn_colours_off(monkeypatch: pytest.MonkeyPatch) -> None:

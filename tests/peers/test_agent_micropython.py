@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from support import handshake, pki
 from support.broker import mosquitto
+from support.builds import BITS
 
 from firmshake import climb, tools
 from firmshake.errors import Error
 from firmshake_agent import line, observer, x509
 
 DEVICE = Path(line.__file__).parents[1]
-BITS = pytest.mark.parametrize("bits", [32, 64])
 
 
 def micropython(script: str, folder: Path, *arguments: str, bits: int = 64) -> object:

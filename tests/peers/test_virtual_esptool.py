@@ -131,8 +131,8 @@ def test_esptool_takes_the_standin_for_firmware(tmp_path: Path) -> None:
     ).stdout
     assert "Validation hash" in told
     assert "(valid)" in told
-    assert re.search(r"Project name: +micropython\n", told)
-    assert re.search(r"App version: +v1\.26\.1\n", told)
+    assert "Application Information" in told
+    assert not re.search(r"Project name: +\w", told)  # MicroPython's own leaves it out
 
 
 def test_a_blank_board_prints_that_its_header_is_invalid() -> None:

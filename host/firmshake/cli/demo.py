@@ -136,11 +136,15 @@ def _running(command: list[str], folder: Path, fd: int) -> Iterator[subprocess.P
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and what it started, politely at first."""
-    os.killpg(process.pid, signal.SIGTERM)
+    # it may be gone, or not have its group yet, between our look and the signal
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(_CLEAN_UP_S)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
 
 
