@@ -1,6 +1,7 @@
 """Is each fault named rightly? Every case of `firmshake faults`, on every runtime: `make score`.
 
-Prints a table, writes benches/score.json, and exits with 1 below 100 % of stages or 97 % of causes.
+Prints a table, writes benches/results/score.json, and exits with 1 below 100 % of stages or 97 % of
+causes.
 `score.py --docs` also asks stock clients, and writes the whole to docs/diagnosis.md.
 """
 
@@ -16,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).parent
-RESULTS = HERE / "score.json"
+RESULTS = HERE / "results" / "score.json"
 
 STAGES_WANTED = 1.0
 CAUSES_WANTED = 0.97
@@ -111,9 +112,10 @@ def main() -> None:
     results = []
     for result in measure(names):
         results.append(result)
-        print(f"\r{len(results)} climbs", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{len(results)} climbs", end="", file=sys.stderr, flush=True)
     good = report(results)
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
     if "--docs" in sys.argv:
         import diagnosis

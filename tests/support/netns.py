@@ -15,25 +15,26 @@ import sys
 import tempfile
 import threading
 
-_SIOCSIFFLAGS = 0x8914
-_IFF_UP = 1
+SIOCSIFFLAGS = 0x8914
+IFF_UP = 1
 
 
 def within(dns: str) -> list[str]:
     """The command to start another command in such a namespace."""
-    return [*_unshare(), sys.executable, __file__, dns]
+    return [*unshare(), sys.executable, __file__, dns]
 
 
 def allowed() -> bool:
     """Whether this machine lets us have one: a plain container does not."""
-    return subprocess.run([*_unshare(), "true"], capture_output=True).returncode == 0
+    return subprocess.run([*unshare(), "true"], capture_output=True).returncode == 0
 
 
-def _unshare() -> list[str]:
-    unshare = ["unshare", "--net", "--mount"]
+def unshare() -> list[str]:
+    """The command that gives another one network and mounts of its own."""
+    command = ["unshare", "--net", "--mount"]
     if os.getuid():
-        unshare += ["--user", "--map-root-user"]
-    return unshare
+        command += ["--user", "--map-root-user"]
+    return command
 
 
 def _answer_nothing(server: socket.socket, dns: str) -> None:
@@ -49,7 +50,7 @@ def main() -> None:
     """Set the namespace up, run the command, and exit with its status."""
     dns, *command = sys.argv[1:]
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    fcntl.ioctl(server, _SIOCSIFFLAGS, struct.pack("16sh", b"lo", _IFF_UP))
+    fcntl.ioctl(server, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
     server.bind(("127.0.0.1", 53))
     threading.Thread(target=_answer_nothing, args=(server, dns), daemon=True).start()
     with tempfile.NamedTemporaryFile("w") as resolv:
