@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -118,8 +119,9 @@ class Clients:
         command = ["openssl", "s_client", "-connect", f"127.0.0.1:{row.port}", "-verify", "5"]
         command += ["-CAfile", str(self._ca), "-verify_return_error", "-verify_ip", "127.0.0.1"]
         if row.case.client == "good":
-            command += ["-cert", str(self._cert), "-key", str(self._key)]
-        return _last(command, errors_only=True)
+            command += ["-cert", str(self._cert), "-cert_chain", str(self._cert)]
+            command += ["-key", str(self._key)]
+        return re.sub(r"^[0-9A-F]{8,}:", "", _last(command, errors_only=True))  # the thread's id
 
 
 def _last(command: Sequence[str], text: str = "", errors_only: bool = False) -> str:

@@ -10,6 +10,16 @@ import sys
 import tls
 
 
+def split(data: bytes) -> "list[bytes]":
+    """The DER certificates that stand one behind the other; each is shorter than 64 KiB."""
+    parts = []
+    while data:
+        size = 4 + (data[2] << 8 | data[3])
+        parts.append(data[:size])
+        data = data[size:]
+    return parts
+
+
 def main() -> None:
     """Connect, and print the exception or the CONNACK."""
     host, port, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -18,7 +28,8 @@ def main() -> None:
         context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(anchor)
         if key:
-            context.load_cert_chain(chain, key)
+            for certificate in split(chain):
+                context.load_cert_chain(certificate, key)
         sock = socket.socket()
         sock.settimeout(5)
         sock.connect(socket.getaddrinfo(host, port)[0][-1])

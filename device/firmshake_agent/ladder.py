@@ -18,6 +18,7 @@ class Climb:
         self._source = source
         self._stage = "identity"
         self._sock = None
+        self._tls = None
         self.identity = None
         self.session = None
 
@@ -67,7 +68,8 @@ class Climb:
 
         self._begin("tls")
         channel = self._secure(identity, clock, dict(found)[address])
-        report.ok("tls", channel.evidence())
+        self._tls = channel.stream  # a WebSocket may come between
+        report.ok("tls", dict(runtime.heap(), **channel.evidence()))
 
         if identity.transport == "wss":
             self._begin("websocket")
@@ -134,11 +136,12 @@ class Climb:
         try:
             self._sock, _ = network.connect(self._runtime, identity, found, limit_ms)
             channel = tls.secure(self._runtime, self._sock, identity, clock, limit_ms)
+            self._tls = channel.stream
             if identity.transport == "wss":
                 self._upgrade(channel)
-        except Failure:
-            return  # the broker has more to hide than a reason
-        code = mqtt5.ask(channel.stream, channel.tap, identity.device, limit_ms)
+            code = mqtt5.ask(channel.stream, channel.tap, identity.device, limit_ms)
+        except (Failure, MemoryError, OSError):
+            return  # the verdict that we have stands
         if code is None:
             return
         failure.evidence["mqtt5"] = code
@@ -152,6 +155,12 @@ class Climb:
             except Exception:
                 pass  # it is gone already, and the next climb must not suffer from it
             self.session = None
+        if self._tls is not None:
+            try:
+                self._runtime.forget(self._tls)
+            except OSError:
+                pass
+            self._tls = None
         if self._sock is not None:
             self._runtime.close(self._sock)
             self._sock = None

@@ -10,6 +10,9 @@ SETTLE_MS = 20  # how long a fresh connection is watched for a reset before we s
 # lwIP answers the same for "no such name" and "no answer"; one that took this long was no answer
 _DNS_SLOW_MS = 3500
 
+# ENOMEM, ENFILE and ENOBUFS, the last as on Linux and as in newlib: lwIP has no more to give
+_NO_MEMORY = (errno.ENOMEM, 23, 105)
+_DNS_NO_MEMORY = (-10, -203)  # glibc's EAI_MEMORY, and lwIP's
 _EAI_AGAIN = -3  # glibc's number: the name server did not answer
 
 # Cause by errno, where MicroPython's errno has the name; whatever else stops a connect before the
@@ -34,7 +37,6 @@ def join(runtime: object, identity: object) -> "dict[str, object]":
     cause, evidence = runtime.join(ssid, identity.wifi.get("password"), _WIFI_LIMIT_MS)
     evidence["ssid"] = ssid
     if cause:
-        evidence["limit_ms"] = _WIFI_LIMIT_MS
         raise Failure("wifi", cause, evidence)
     return evidence
 
@@ -47,6 +49,8 @@ def resolve(runtime: object, host: str, port: int) -> "list[tuple[str, object]]"
     except OSError as error:
         code = error.args[0] if error.args else 0
         slow = runtime.since(started) > _DNS_SLOW_MS
+        if code in _DNS_NO_MEMORY:
+            raise Failure("dns", "out_of_memory", runtime.heap())
         cause = "timeout" if code in (_EAI_AGAIN, errno.ETIMEDOUT) or slow else "not_found"
         raise Failure("dns", cause, {"host": host, "errno": code})
     if not found:
@@ -69,6 +73,8 @@ def connect(
             sock = runtime.connect(target, limit_ms)
         except OSError as error:
             code = error.args[0] if error.args else 0
+            if code in _NO_MEMORY:
+                raise Failure("tcp", "out_of_memory", runtime.heap())
             evidence["errno"] = code
             cause = _TCP.get(code, "unreachable")
             if code == errno.ECONNRESET and runtime.network_is_given:

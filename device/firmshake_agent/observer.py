@@ -63,6 +63,7 @@ class Observer:
       `encrypted_out`: how many encrypted records the board sent;
     - `chain_size`: bytes of the server's Certificate message; `dh_bits`: size of the prime in its
       ServerKeyExchange, 0 where it is of an elliptic curve (both TLS 1.2);
+    - `request`: kept bytes of the server's CertificateRequest (TLS 1.2);
     - `chain`: where it is set, it takes the server's Certificate message (see chain.py).
     """
 
@@ -83,6 +84,7 @@ class Observer:
         self.encrypted_out = 0
         self.chain = None
         self.chain_size = 0
+        self.request = b""
         self.dh_bits = 0
         self._keep = KEEP_CERTIFICATE if keep_certificate else KEEP
         self._in = _Direction()
@@ -201,6 +203,8 @@ class Observer:
             return
         if message[0] == SERVER_HELLO:
             self._server_hello(message)
+        elif message[0] == CERTIFICATE_REQUEST:
+            self.request = bytes(message[4:])
         elif message[0] == SERVER_KEY_EXCHANGE and len(message) > 5 and message[4] < 3:
             # RFC 5246, 7.4.3: the length of dh_p; an elliptic curve's type would be 3
             self.dh_bits = 8 * (message[4] << 8 | message[5])

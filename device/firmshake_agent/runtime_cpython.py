@@ -248,6 +248,9 @@ class Runtime:
             raise
         return stream
 
+    def forget(self, stream: object) -> None:
+        """The runtime lets go of it by itself."""
+
     def tls_words(self, error: Exception, tap: object) -> "tuple[str, ...]":
         """What the error means, in the words that tlscause judges by."""
         if isinstance(error, MemoryError):

@@ -3,6 +3,7 @@
 Runs on ESP32 and Pico W firmware and, for trying things out, on MicroPython's Unix port.
 """
 
+import errno
 import gc
 import os
 import select
@@ -44,6 +45,7 @@ _WIFI = {
     -2: "ap_not_found",
     -3: "wrong_password",
 }
+_WIFI_TRIES = 2  # again, after the first
 _WIFI_SURE_MS = 5000  # a refusal that lasts: the radio tries again by itself, and may succeed
 
 
@@ -116,19 +118,29 @@ class Runtime:
         self, ssid: str, password: "str | None", limit_ms: int
     ) -> "tuple[str, dict[str, object]]":
         """("", evidence) once there is an address, else (cause, evidence)."""
-        wlan = network.WLAN(network.STA_IF)
-        wlan.active(True)
-        if wlan.isconnected() and self._ssid(wlan) == ssid:
-            return "", {"addr": wlan.ifconfig()[0]}
+        try:
+            wlan = network.WLAN(network.STA_IF)
+            wlan.active(True)
+            # joined already, or joined and waiting for its address
+            if not (self._associated(wlan) and self._ssid(wlan) == ssid):
+                self._start(wlan, ssid, password)
+        except (OSError, RuntimeError) as error:  # the radio's own refusal, and no time-out
+            text = str(error)
+            short = error.args[0] == errno.ENOMEM or "emory" in text or text.endswith("0x0101")
+            return "out_of_memory" if short else "timeout", {"error": text}
+        return self._joined(wlan, limit_ms)
+
+    def _start(self, wlan: object, ssid: str, password: "str | None") -> None:
         try:
             wlan.disconnect()  # from another network, or from an attempt that is still going on
         except OSError:
             pass
         try:
-            wlan.connect(*([ssid, password] if password else [ssid]))
-        except OSError as error:  # the radio's own refusal; a later climb may have better luck
-            return "timeout", {"error": str(error)}
-        return self._joined(wlan, limit_ms)
+            # esp32 tries for ever by itself, and then never says why it fails
+            wlan.config(reconnects=_WIFI_TRIES)
+        except (ValueError, TypeError, OSError):
+            pass  # rp2 has no such setting, and no need for it
+        wlan.connect(*([ssid, password] if password else [ssid]))
 
     def _joined(self, wlan: object, limit_ms: int) -> "tuple[str, dict[str, object]]":
         started = refused_at = self.ticks()
@@ -137,15 +149,18 @@ class Runtime:
             if wlan.isconnected():
                 return "", {"addr": wlan.ifconfig()[0]}
             status = wlan.status()
-            if status in _WIFI:
-                if status != refusal:
-                    refusal, refused_at = status, self.ticks()
-                elif self.since(refused_at) > _WIFI_SURE_MS:
-                    break
+            # esp32 remembers an old refusal until there is an address: associated is past it
+            if status not in _WIFI or self._associated(wlan):
+                refusal = None
+            elif status != refusal:
+                refusal, refused_at = status, self.ticks()
+            elif self.since(refused_at) > _WIFI_SURE_MS:
+                break
             self.sleep(50)
-        evidence = {"status": refusal if refusal is not None else wlan.status()}
+        evidence = {"status": wlan.status()}
         if refusal is not None:
             return _WIFI[refusal], evidence
+        evidence["limit_ms"] = limit_ms
         return "no_address" if self._associated(wlan) else "timeout", evidence
 
     def _ssid(self, wlan: object) -> "str | None":
@@ -254,6 +269,10 @@ class Runtime:
             return context.wrap_socket(tap, server_hostname=identity.server_name)
         finally:
             context.verify_callback = None
+
+    def forget(self, stream: object) -> None:
+        """Free what TLS holds for a connection: esp32's own heap knows no collector."""
+        stream.close()
 
     tls_words = staticmethod(mbedtls.words)
 

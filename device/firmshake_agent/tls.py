@@ -1,5 +1,7 @@
 """The tls stage: a handshake under a time limit, watched, and judged where it fails."""
 
+import hashlib
+
 from . import tlscause, x509
 from .der import BadDer
 from .failure import Failure
@@ -105,6 +107,10 @@ def failure(
     }
     if cause == "timeout":
         evidence["limit_ms"] = limit_ms
+    if seen.cipher:
+        evidence["cipher"] = "%04x" % seen.cipher
+    figures = runtime.heap()
+    evidence["free"], evidence["largest"] = figures.get("free"), figures.get("largest")
     alert = seen.alert_in if seen.alert_in >= 0 else seen.alert_out
     if alert > 0:
         evidence["alert"] = alert
@@ -127,11 +133,14 @@ def failure(
             cause = "out_of_memory"
         evidence["now"] = x509.date(runtime.now())
         evidence["clock"] = clock.source
+        evidence["sha256"] = _fingerprint(seen, chain)
+        evidence["trusts_ski"] = ",".join([tlscause.hexed(one.ski) or "" for one in trusts])
     elif where == "client_certificate" and shows:
         own = read(identity.chain[0])
         evidence["subject"] = own.subject
         evidence["issuer"] = own.issuer
         evidence["not_after"] = x509.date(own.not_after)
+        evidence["accepts"] = tlscause.accepted(seen.request)
     if cause == "out_of_memory":
         evidence.update(runtime.heap())
     return Failure("tls", cause, evidence, where)
@@ -168,6 +177,17 @@ def _is_short_of_memory(
         return False
     figures = runtime.heap()
     return figures.get("largest", figures.get("free", _ENOUGH)) < _ENOUGH
+
+
+def _fingerprint(seen: Observer, chain: "dict[int, bytes]") -> "str | None":
+    """SHA-256 of the server's own certificate, where all of it was kept."""
+    if seen.chain is not None:
+        data = seen.chain.leaf
+    else:
+        data = (chain or dict(enumerate(tlscause.certificates(seen.certificate)))).get(0)
+    if not data or read(data) is None:
+        return None
+    return tlscause.hexed(hashlib.sha256(data).digest())
 
 
 def _ends(

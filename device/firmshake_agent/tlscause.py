@@ -5,6 +5,7 @@ the records seen, the end of the connection. A cause is named only where the evi
 other; see docs/serial-protocol.md for the fields that travel with it.
 """
 
+from . import der
 from . import observer as tls
 from . import x509
 
@@ -206,11 +207,33 @@ def describe(
     evidence["not_before"] = x509.date(leaf.not_before)
     evidence["not_after"] = x509.date(leaf.not_after)
     evidence["issuer"] = (top or leaf).issuer
-    evidence["aki"] = _hex((top or leaf).aki)
+    evidence["aki"] = hexed((top or leaf).aki)
     return evidence
 
 
-def _hex(data: bytes) -> "str | None":
+def accepted(request: bytes) -> "str | None":
+    """Names of CAs that a TLS 1.2 CertificateRequest accepts, those that were kept whole.
+
+    certificate_types, supported_signature_algorithms, certificate_authorities: RFC 5246, 7.4.4.
+    """
+    names = []
+    try:
+        at = 1 + request[0]
+        at += 4 + (request[at] << 8 | request[at + 1])
+        while at + 2 <= len(request):
+            size = request[at] << 8 | request[at + 1]
+            at += 2
+            if size == 0 or at + size > len(request):
+                break
+            field = der.element(request, at, at + size)
+            names.append(x509.name(request, field))
+            at += size
+    except (IndexError, der.BadDer):
+        pass  # cut off, or none of ours to judge
+    return ", ".join(names) or None
+
+
+def hexed(data: bytes) -> "str | None":
     return "".join(["%02x" % byte for byte in data]) or None
 
 

@@ -68,10 +68,13 @@ class Certificate:
         while start < end:
             tag, at, start = der.element(data, start, end)
             if tag == 0x82 or tag == 0x87:  # [2] dNSName, [7] iPAddress
+                value = data[at:start]
+                text = _text(value) if tag == 0x82 else _address(value)
+                if text in self.names:  # an address in both forms
+                    continue
                 self.name_count += 1
                 if len(self.names) < MAX_NAMES:
-                    value = data[at:start]
-                    self.names.append(_text(value) if tag == 0x82 else _address(value))
+                    self.names.append(text)
 
 
 def name(data: bytes, field: "tuple[int, int, int]") -> str:

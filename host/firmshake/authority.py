@@ -111,7 +111,7 @@ class Authority(Issuer):
         validity.
         """
         assert names
-        found = [_general_name(name) for name in dict.fromkeys(names)]
+        found = [form for name in dict.fromkeys(names) for form in _general_names(name)]
         common = names[0] if len(names[0]) <= deviceid.LONGEST else "broker"
         return self._identity("broker", common, found, now, valid, key, using)
 
@@ -155,9 +155,16 @@ def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
 
 
-def _general_name(name: str) -> x509.GeneralName:
+def _general_names(name: str) -> list[x509.GeneralName]:
+    """The alternative names for a broker's name; an IPv4 address stands there in two forms.
+
+    mbedTLS before 3.5 has no eye for iPAddress, and compares an address with the dNSNames as text:
+    the firmware of MicroPython 1.23 for ESP32 has such a one.
+    """
     if is_address(name):
-        return x509.IPAddress(ipaddress.ip_address(name))
+        address = ipaddress.ip_address(name)
+        text = [x509.DNSName(name)] if address.version == 4 else []
+        return [x509.IPAddress(address), *text]
     if not is_host(name):
         raise Error(f"{name!r} can't be the name of a broker", hint="give a DNS name or an address")
-    return x509.DNSName(name)
+    return [x509.DNSName(name)]

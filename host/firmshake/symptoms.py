@@ -138,6 +138,13 @@ class Symptoms:
         return None
 
     def _ended(self, final: bool) -> Symptom:
+        if "'tls'" in self._error and "module" in self._error:
+            return Symptom(
+                "the board's MicroPython is older than 1.23, and the agent needs 1.23 or later",
+                "erase its flash with `esptool --port PORT erase-flash`, then provision it with"
+                " --firmware FILE",
+                final,
+            )
         if self._error:
             return Symptom(
                 f"main.py failed{self._place}: {self._error}",

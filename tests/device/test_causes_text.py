@@ -213,7 +213,8 @@ def test_the_walk_over_the_code_finds_the_stages_causes() -> None:
     verdicts = {verdict for _, verdict in SPELLED}
     for stage, besides in [
         ("identity", set()),
-        ("wifi", {"ap_not_found", "wrong_password", "no_address", "timeout"}),  # the runtime's
+        # the runtime's
+        ("wifi", {"ap_not_found", "wrong_password", "no_address", "timeout", "out_of_memory"}),
         ("clock", set()),
         ("dns", set()),
         ("tcp", set()),
@@ -235,7 +236,7 @@ def test_every_refusal_of_the_radio_is_in_the_file() -> None:
         if isinstance(back, ast.Return) and isinstance(back.value, ast.Tuple)
         for text in strings(module, back.value.elts[0])
     } - {""}
-    wanted = {"ap_not_found", "wrong_password", "no_address", "timeout"}
+    wanted = {"ap_not_found", "wrong_password", "no_address", "timeout", "out_of_memory"}
     assert causes_of_radio == wanted
     for cause in causes_of_radio:
         assert causes.lookup(f"wifi/{cause}") is not None

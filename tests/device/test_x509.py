@@ -194,11 +194,16 @@ def test_a_certificate_is_read_as_cryptography_reads_it(
         own = x509.public_part(key_der(private(kind), form))
         assert own is not None
         assert x509.belongs(own, read)
-    wanted = [
+    every = [
         addressed(name)
         for name in names
         if isinstance(name, reference.DNSName | reference.IPAddress)
     ]
+    wanted = []
+    for name in every:
+        # the same name twice in a row of those that are kept is one: an address in both forms
+        if name not in wanted[: x509.MAX_NAMES]:
+            wanted.append(name)
     assert read.names == wanted[: x509.MAX_NAMES]
     assert read.name_count == len(wanted)
     if not identifiers:

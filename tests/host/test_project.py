@@ -71,6 +71,17 @@ def test_the_brokers_certificate_may_have_another_name_than_its_host(tmp_path: P
     assert found.broker == Broker("mqtt.example", 8883, "b.example")
 
 
+def test_how_boards_speak_to_the_broker(tmp_path: Path) -> None:
+    said = 'transport = "wss"\npath = "/a?b=%20"\nalpn = "mqtt"\nsni = "gate.example"'
+    found = _load(tmp_path, GOOD.replace("port = 1234", said)).broker
+    assert (found.transport, found.path) == ("wss", "/a?b=%20")
+    assert (found.alpn, found.sni) == ("mqtt", "gate.example")
+    found = _load(tmp_path, GOOD.replace("port = 1234", 'transport = "wss"')).broker
+    assert (found.transport, found.path, found.alpn, found.sni) == ("wss", "/mqtt", None, None)
+    found = _load(tmp_path, GOOD.replace("port = 1234", 'transport = "mqtts"')).broker
+    assert found == Broker("mqtt.example", 8883, "mqtt.example")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "named", "hinted"),
     [
@@ -101,6 +112,17 @@ def test_the_brokers_certificate_may_have_another_name_than_its_host(tmp_path: P
         # boards cannot ask it
         ('["a.example", "192.0.2.1"]', '["::1"]', "clock.ntp must be", ""),
         ("keepalive_s = 30", "keepalive_s = 65536", "mqtt.keepalive_s must be", ""),
+        ("port = 1234", 'transport = "tcp"', "broker.transport must be", ""),
+        ("port = 1234", "transport = []", "broker.transport must be", "a list"),
+        ("port = 1234", 'path = "/mqtt"', "broker.path is for WebSockets only", "transport"),
+        ("port = 1234", 'transport = "wss"\npath = "mqtt"', "broker.path must", ""),
+        ("port = 1234", 'transport = "wss"\npath = "/a b"', "broker.path must", ""),
+        ("port = 1234", 'transport = "wss"\npath = "/a\\r\\nb"', "broker.path must", ""),
+        ("port = 1234", 'transport = "wss"\npath = "/a#b"', "broker.path must", ""),
+        ("port = 1234", 'alpn = ""', "broker.alpn must", ""),
+        ("port = 1234", 'alpn = "ä"', "broker.alpn must", ""),
+        ("port = 1234", 'sni = "192.0.2.1"', "broker.sni must", ""),
+        ("port = 1234", 'sni = "a.example:443"', "broker.sni must", ""),
     ],
 )
 def test_a_wrong_value_is_named_with_its_file_and_key(
@@ -187,9 +209,17 @@ def test_any_document_is_checked_or_refused(document: dict[str, object]) -> None
     password=st.none() | st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=8),
     ntp=st.lists(st.sampled_from(["a.example", "192.0.2.1", "b.example:1123"]), max_size=4),
     server_name=st.sampled_from(["mqtt.example", "other.example"]),
+    spoken=st.sampled_from([("mqtts", "/mqtt"), ("wss", "/mqtt"), ("wss", "/other")]),
+    extras=st.sampled_from([(None, None), ("mqtt", None), (None, "gate.example")]),
 )
 def test_the_template_says_what_it_was_given(
-    name: str, ssid: str, password: str | None, ntp: list[str], server_name: str
+    name: str,
+    ssid: str,
+    password: str | None,
+    ntp: list[str],
+    server_name: str,
+    spoken: tuple[str, str],
+    extras: tuple[str | None, str | None],
 ) -> None:
     password = None if password is None else password[:63]
     text = fleettemplate.render(
@@ -202,11 +232,16 @@ def test_the_template_says_what_it_was_given(
         password=password,
         ntp=ntp,
         keepalive_s=5,
+        transport=spoken[0],
+        path=spoken[1],
+        alpn=extras[0],
+        sni=extras[1],
     )
     values = fleetfile.check(tomllib.loads(text))
     assert (values.name, values.wifi_ssid, values.wifi_password) == (name, ssid, password)
     assert (values.ntp, values.keepalive_s, values.port) == (tuple(ntp), 5, 1)
     assert (values.server_name or values.host) == server_name
+    assert ((values.transport, values.path), (values.alpn, values.sni)) == (spoken, extras)
 
 
 @pytest.fixture(scope="module")

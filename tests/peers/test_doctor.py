@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -296,6 +298,56 @@ def test_an_ipv6_address(tmp_path: Path, runtime: str) -> None:
     assert by_address["verdict"] == "tls.client_certificate/missing"
 
 
+# how the broker is spoken to
+
+
+def test_a_websocket_and_its_path(lab: Lab) -> None:
+    arguments = ["--ca", lab.ca, "--transport", "wss"]
+    heard: list[bytes] = []
+
+    def listen(connection: socket.socket) -> None:
+        heard.append(connection.recv(4096).split(b"\r\n")[0])
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n")
+
+    with tempfile.TemporaryDirectory() as folder:
+        made = servers.context(lab.fleet.broker, Path(folder))
+        with servers.tls(made, listen) as port:
+            found = doctor(f"localhost:{port}", *arguments)
+            doctor(f"localhost:{port}", *arguments, "--path", "/other")
+            plain = doctor(f"localhost:{port}", "--ca", lab.ca)
+    assert found["verdict"] == "websocket/http_status"
+    assert heard[:2] == [b"GET /mqtt HTTP/1.1", b"GET /other HTTP/1.1"]
+    assert plain["stage"] == "mqtt"
+
+
+def test_alpn_and_sni_are_for_cpython_alone(lab: Lab) -> None:
+    where = f"localhost:{lab.port}"
+    for extra in (["--alpn", "mqtt"], ["--sni", "gate.example"]):
+        found = doctor(where, "--ca", lab.ca, *extra)
+        assert found["verdict"] == "identity/config_invalid"
+        found = doctor(where, "--ca", lab.ca, *extra, "--runtime", "cpython")
+        assert found["verdict"] == "tls.client_certificate/missing"
+
+
+def test_the_projects_way_to_speak_is_taken_unless_another_is_said(
+    made: Project, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fleet"
+    shutil.copytree(made.root, folder)
+    settings = folder / "fleet.toml"
+    more = '[broker]\ntransport = "wss"\nalpn = "mqtt"\n'
+    settings.write_text(settings.read_text().replace("[broker]\n", more))
+    arguments = ["--project", folder, "--device", "d-1"]
+    for extra, verdict in (
+        ([], "identity/config_invalid"),
+        (["--alpn", ""], "websocket/closed"),
+        (["--alpn", "", "--transport", "mqtts"], "ready"),
+    ):
+        with desk.typed() as fd:
+            found = doctor(*arguments, "--passphrase-fd", fd, *extra)
+        assert found["verdict"] == verdict
+
+
 # the time
 
 
@@ -362,6 +414,9 @@ def test_wrong_usage(made: Project, tmp_path: Path) -> None:
     assert "no such file" in refused("b.example", "--ca", "absent.crt")
     assert "--cert and --key" in refused("b.example", "--ca", ca, "--cert", ca)
     assert "is no time" in refused("b.example", "--ca", ca, "--clock", "yesterday")
+    assert "--transport wss" in refused("b.example", "--ca", ca, "--path", "/mqtt")
+    assert "must begin" in refused("b.example", "--ca", ca, "--transport", "wss", "--path", "x")
+    assert "--sni" in refused("b.example", "--ca", ca, "--sni", "192.0.2.1")
     assert "nan" in refused("b.example", "--ca", ca, "--timeout", "nan")
     assert "can't be a device id" in refused("b.example", "--ca", ca, "--device", "a b")
     assert "cpython" in refused("b.example", "--ca", ca, "--runtime", "javascript")

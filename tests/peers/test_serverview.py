@@ -232,6 +232,71 @@ def test_key_and_certificate_that_do_not_match_are_not_shown(
     assert not found.acceptance.shown
 
 
+def doctored(port: int, trusted: bytes, fleet: pki.Fleet, folder: Path) -> dict[str, Any]:
+    """What the command says of the server with the fleet's own certificate."""
+    (folder / "ca.crt").write_bytes(trusted)
+    (folder / "d.crt").write_bytes(fleet.device.chain_pem())
+    (folder / "d.key").write_bytes(fleet.device.key_pem())
+    given = ["--ca", f"{folder}/ca.crt", "--cert", f"{folder}/d.crt", "--key", f"{folder}/d.key"]
+    done = CliRunner().invoke(command, [f"localhost:{port}", *given, "--json"])
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("good", [True, False])
+def test_a_server_of_another_ca_sees_no_clients_certificate(
+    fleet: pki.Fleet, root: Made, tmp_path: Path, good: bool
+) -> None:
+    """The agent refuses it, and what comes after must not show what the agent did not."""
+    made = context(make(NAME, root, names=[NAME]).pem(), tmp_path)
+    made.verify_mode = ssl.CERT_OPTIONAL
+    made.load_verify_locations(cadata=fleet.device.anchors_pem().decode())
+    shown: list[bool] = []
+
+    def note(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        shown.append(bool(connection.getpeercert()))
+        servers.hold(connection)
+
+    trusted = root.certificate.public_bytes(Encoding.PEM) if good else fleet.device.anchors_pem()
+    with servers.tls(made, note) as port:
+        found = doctored(port, trusted, fleet, tmp_path)
+    assert shown
+    assert any(shown) == good
+    server = found["server"]
+    assert ("client" in server["missing"]) != good
+    assert server["client"]["accepted"]["shown"] == good
+    assert server["client"]["identity"]["match"]
+    if not good:
+        assert found["verdict"] == "tls.server_certificate/unknown_ca"
+        assert "missing" not in [one["code"] for one in server["findings"]]
+
+
+def test_alpn_and_sni_go_into_the_hellos(root: Made, tmp_path: Path) -> None:
+    made = context(make(NAME, root, names=[NAME]).pem(), tmp_path)
+    made.set_alpn_protocols(["mqtt"])
+    asked: set[str | None] = set()
+    spoken: set[str | None] = set()
+
+    def hear(_socket: object, name: str | None, _context: object) -> None:
+        asked.add(name)
+
+    def note(connection: socket.socket) -> None:
+        assert isinstance(connection, ssl.SSLSocket)
+        spoken.add(connection.selected_alpn_protocol())
+        servers.hold(connection)
+
+    made.sni_callback = hear
+    with servers.tls(made, note) as port:
+        server = Server("127.0.0.1", port, NAME, 5, sni="gate.example", alpn="mqtt")
+        found = view.look(server, {"ca.der": root.der}, datetime.now(UTC))
+    assert codes(found) == []
+    assert spoken == {"mqtt"}
+    # the last is what stock boards ask, who know one name
+    assert asked == {"gate.example", NAME}
+
+
 def test_nothing_but_handshakes_is_sent(root: Made, tmp_path: Path) -> None:
     heard: list[bytes] = []
 

@@ -95,6 +95,8 @@ class WLAN:
 
     def status(self, what=None):
         if what == "rssi":
+            if not self.isconnected():
+                raise OSError("Wifi Not Connected")
             return -50
         if self._asked is None:
             return STAT_IDLE
