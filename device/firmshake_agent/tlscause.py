@@ -5,9 +5,8 @@ the records seen, the end of the connection. A cause is named only where the evi
 other; see docs/serial-protocol.md for the fields that travel with it.
 """
 
-from . import der
+from . import der, x509
 from . import observer as tls
-from . import x509
 
 # AlertDescription (RFC 8446, 6) before the ServerHello: the server did not like our hello.
 _HELLO_ALERTS = {

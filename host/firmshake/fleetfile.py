@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from firmshake.authority import LONGEST_NAME
-from firmshake.endpoint import is_host, parse_endpoint
+from firmshake.endpoint import is_address, is_host, parse_endpoint
 from firmshake.errors import Error
 
 DEFAULT_PORT = 8883  # IANA: secure-mqtt
 DEFAULT_NTP = ("pool.ntp.org",)
 NTP_PORT = 123  # IANA: ntp
+MQTTS, WSS = TRANSPORTS = ("mqtts", "wss")  # MQTT over TLS, or over WebSocket over TLS
+DEFAULT_PATH = "/mqtt"  # of the WebSocket; brokers agree on it, though no standard says so
 DEFAULT_KEEPALIVE_S = 60
 MOST_NTP = 4  # a board asks them one after the other, a second each
 
@@ -30,6 +32,10 @@ class Values:
     host: str
     port: int
     server_name: str | None
+    transport: str
+    path: str
+    alpn: str | None
+    sni: str | None
     wifi_ssid: str | None
     wifi_password: str | None
     ntp: tuple[str, ...]
@@ -83,6 +89,23 @@ def _is_server(value: object) -> bool:
     return isinstance(value, str) and is_host(value)
 
 
+def is_path(value: object) -> bool:
+    """Return whether `value` can be the path of a WebSocket."""
+    # it stands in a line of HTTP; RFC 6455, 3: without a fragment
+    return isinstance(value, str) and bool(re.fullmatch(r"/[!-\"$-~]{0,254}", value))
+
+
+def is_alpn(value: object) -> bool:
+    """Return whether `value` can be the name of an application protocol."""
+    # RFC 7301, 3.1: 1 to 255 bytes; all that are registered are printable ASCII
+    return isinstance(value, str) and bool(re.fullmatch(r"[!-~]{1,255}", value))
+
+
+def is_sni(value: object) -> bool:
+    """Return whether `value` can be asked for by SNI: a DNS name, no address (RFC 6066, 3)."""
+    return isinstance(value, str) and is_host(value) and not is_address(value)
+
+
 def is_time_server(value: object) -> bool:
     """Return whether `value` can be a time server: HOST or HOST:PORT, no IPv6 address."""
     # a board's agent parts name and port at the colon, and boards have no IPv6
@@ -102,6 +125,9 @@ def _whole(low: int, high: int) -> Callable[[object], bool]:
     return lambda value: type(value) is int and low <= value <= high  # bool is an int, too
 
 
+PATH_WORDS = "must begin with '/' and be ASCII without spaces, controls and '#'"
+ALPN_WORDS = "must be 1 to 255 ASCII characters without spaces"
+SNI_WORDS = "must be a DNS name, without a port"
 _SERVER = "must be a DNS name or an IP address, in quotes and without a port"
 
 KEYS: Mapping[str, Key] = {
@@ -116,6 +142,12 @@ KEYS: Mapping[str, Key] = {
         _whole(1, 65535), "must be a whole number from 1 to 65535", int, default=DEFAULT_PORT
     ),
     "broker.server_name": Key(_is_server, _SERVER),
+    "broker.transport": Key(
+        lambda value: value in TRANSPORTS, "must be 'mqtts' or 'wss'", default=MQTTS
+    ),
+    "broker.path": Key(is_path, PATH_WORDS),
+    "broker.alpn": Key(is_alpn, ALPN_WORDS),
+    "broker.sni": Key(is_sni, SNI_WORDS),
     "wifi.ssid": Key(is_ssid, "must be text of 1 to 32 bytes", required=True),
     "wifi.password": Key(
         is_wifi_password,
@@ -149,6 +181,10 @@ def check(document: Mapping[str, object]) -> Values:
         if name not in KEYS:
             _refuse_unknown(name, document)
     found = {name: _value(name, given, document) for name in KEYS}
+    if found["broker.path"] is not None and found["broker.transport"] != WSS:
+        raise Error(
+            "broker.path is for WebSockets only", hint="say transport = 'wss', or leave it out"
+        )
     ntp = found["clock.ntp"]
     assert isinstance(ntp, list)
     return Values(
@@ -157,6 +193,10 @@ def check(document: Mapping[str, object]) -> Values:
         host=_text(found["broker.host"]),
         port=_number(found["broker.port"]),
         server_name=_text_or_none(found["broker.server_name"]),
+        transport=_text(found["broker.transport"]),
+        path=_text(found["broker.path"] or DEFAULT_PATH),
+        alpn=_text_or_none(found["broker.alpn"]),
+        sni=_text_or_none(found["broker.sni"]),
         wifi_ssid=_text_or_none(found["wifi.ssid"]),
         wifi_password=_text_or_none(found["wifi.password"]),
         ntp=tuple(ntp),

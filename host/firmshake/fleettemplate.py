@@ -8,7 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from firmshake.fleetfile import DEFAULT_KEEPALIVE_S, DEFAULT_PORT, MOST_NTP
+from firmshake.fleetfile import (
+    DEFAULT_KEEPALIVE_S,
+    DEFAULT_PATH,
+    DEFAULT_PORT,
+    MOST_NTP,
+    MQTTS,
+    WSS,
+)
 
 
 def render(
@@ -22,6 +29,10 @@ def render(
     password: str | None,
     ntp: Sequence[str],
     keepalive_s: int,
+    transport: str = MQTTS,
+    path: str = DEFAULT_PATH,
+    alpn: str | None = None,
+    sni: str | None = None,
 ) -> str:
     """Return a fleet.toml that says these values. `ssid` None: no Wi-Fi; `password` None: open."""
     return f"""\
@@ -41,6 +52,13 @@ host = {_quote(host)}
 port = {port}
 # The name that the broker's certificate must have; only needed where it is not the host above.
 {_optional("server_name", server_name if server_name != host else None, host)}
+# "{MQTTS}" is MQTT over TLS, "{WSS}" MQTT over a WebSocket over TLS, which has a path, too.
+{_optional("transport", transport if transport != MQTTS else None, WSS)}
+{_optional("path", path if transport == WSS else None, DEFAULT_PATH)}
+# Only for agents on CPython: the ALPN protocol, and the SNI where it is not the broker's name.
+# MicroPython's stock firmware can set neither.
+{_optional("alpn", alpn, "mqtt")}
+{_optional("sni", sni, "gateway.example")}
 
 {_wifi(ssid, password)}
 

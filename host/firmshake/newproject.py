@@ -77,6 +77,10 @@ def new_project(
         password=wifi.password if wifi else None,
         ntp=ntp,
         keepalive_s=keepalive_s,
+        transport=broker.transport,
+        path=broker.path,
+        alpn=broker.alpn,
+        sni=broker.sni,
     )
     names = list(dict.fromkeys((broker.server_name, broker.host, *broker_names)))
     with staged(folder) as stage:

@@ -23,11 +23,19 @@ _LARGEST = 1024 * 1024
 
 @dataclass(frozen=True)
 class Broker:
-    """Where boards connect: `server_name` is the name that its certificate has to have."""
+    """Where boards connect: `server_name` is the name that its certificate has to have.
+
+    `path` counts with the transport "wss" alone. `sni` is the name to ask for where that is another
+    than `server_name`.
+    """
 
     host: str
     port: int
     server_name: str
+    transport: str = fleetfile.MQTTS
+    path: str = fleetfile.DEFAULT_PATH
+    alpn: str | None = None
+    sni: str | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +90,19 @@ def _project(folder: Path, values: fleetfile.Values) -> Project:
     wifi = None
     if values.wifi_ssid is not None:
         wifi = Wifi(values.wifi_ssid, values.wifi_password)
-    server_name = values.server_name or values.host
+    broker = Broker(
+        host=values.host,
+        port=values.port,
+        server_name=values.server_name or values.host,
+        transport=values.transport,
+        path=values.path,
+        alpn=values.alpn,
+        sni=values.sni,
+    )
     return Project(
         root=folder,
         name=values.name,
-        broker=Broker(values.host, values.port, server_name),
+        broker=broker,
         wifi=wifi,
         ntp=values.ntp,
         keepalive_s=values.keepalive_s,

@@ -87,7 +87,10 @@ def test_the_broker_has_its_chain_and_trusts_the_root(tmp_path: Path) -> None:
     leaf.verify_directly_issued_by(above)
     above.verify_directly_issued_by(project.root_certificate(made))
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [str(name.value) for name in names] == ["mqtt.example", "192.0.2.7", "other.example"]
+    # an address in both forms: old firmware has an eye for the second one only
+    wanted = ["mqtt.example", "192.0.2.7", "192.0.2.7", "other.example"]
+    assert [str(name.value) for name in names] == wanted
+    assert [type(name) for name in names[1:3]] == [x509.IPAddress, x509.DNSName]
     trusted = x509.load_pem_x509_certificates((made.broker_folder / "ca.crt").read_bytes())
     assert trusted == [project.root_certificate(made)]
 

@@ -1,4 +1,8 @@
-"""Prints what comes over a serial line: events explained, other output as it is."""
+"""Prints what comes over a serial line: events explained, other output as it is.
+
+On a terminal, other output has its colours, and all other controls are written out: it comes from
+strangers. In a file or a pipe it is left as it came.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from io import TextIOWrapper
 import click
 from rich.console import Console
 
+from firmshake.cli.passing import Passing
 from firmshake.event import Event, Output
 from firmshake.ladderview import Line, show, stage_line
 from firmshake.symptoms import Symptoms
@@ -44,6 +49,8 @@ class Printer:
         self._said: dict[str, dict[str, str]] = {}  # stage: its last failure or warning
         self._symptoms = Symptoms()
         self._hints: set[str] = set()
+        is_terminal = console.is_terminal or console.file.isatty()
+        self._passing = Passing() if is_terminal else None
 
     def show(self, item: Event | Output) -> None:
         """Print one event or output."""
@@ -65,13 +72,19 @@ class Printer:
 
     def end_line(self) -> None:
         """Begin a new line where the last one has not ended."""
+        self._pass_rest()
         if self._transient:
             self._clear()
         elif self._line:
             self._write("\n")
         self._line = ""
 
+    def _pass_rest(self) -> None:
+        if self._passing is not None and (rest := self._passing.end()):
+            self._write(rest)
+
     def _event(self, event: Event) -> None:
+        self._pass_rest()
         if self._transient or len(self._line) > _PREFIX or not self._line.isprintable():
             self.end_line()
         if event.state == "start":
@@ -106,7 +119,7 @@ class Printer:
             return
         if self._transient:
             self.end_line()
-        self._write(output.text)
+        self._write(self._passing.feed(output.text) if self._passing else output.text)
         ended = output.data.endswith((b"\n", b"\r"))
         self._line = "" if ended else self._line + output.text
         symptom = self._symptoms.see(output)

@@ -98,11 +98,12 @@ def command(
     plugged in. The board gets a key and a certificate of its own, and the agent that connects with
     them; its filesystem is replaced. It is proved when it has connected to the broker.
     """
-    from firmshake import firmware, project
+    from firmshake import boardfiles, firmware, project
     from firmshake.registry import Registry
 
     _check_usage(port, virtual, firmware_file, sha256)
     fleet = project.load(folder)
+    boardfiles.check(fleet)  # before anybody types a passphrase
     image = firmware.load(firmware_file, sha256=sha256) if firmware_file else None
     registry = Registry.open(fleet.registry_path)
     authority = project.open_authority(fleet, passphrase.ask(passphrase_fd))

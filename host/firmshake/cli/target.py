@@ -5,6 +5,7 @@ In a project most of them come from it.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,9 +20,21 @@ from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.climb import RUNTIMES
 from firmshake.endpoint import parse_endpoint
 from firmshake.errors import Error
-from firmshake.event import Event
-from firmshake.fleetfile import DEFAULT_PORT
-from firmshake.project import FLEET_FILE, Project
+from firmshake.event import STAGES, Event
+from firmshake.fleetfile import (
+    ALPN_WORDS,
+    DEFAULT_PATH,
+    DEFAULT_PORT,
+    MQTTS,
+    PATH_WORDS,
+    SNI_WORDS,
+    TRANSPORTS,
+    WSS,
+    is_alpn,
+    is_path,
+    is_sni,
+)
+from firmshake.project import FLEET_FILE, Broker, Project
 from firmshake.verdict import Verdict
 
 if TYPE_CHECKING:  # they are slow to load, and explain alone needs none of them
@@ -49,6 +62,18 @@ _OPTIONS = (
         help="The device's id; in a project, it is given a key and a certificate for this climb.",
     ),
     click.option("--server-name", metavar="NAME", help="The name that the broker has to show."),
+    click.option(
+        "--transport",
+        type=click.Choice(TRANSPORTS),
+        help=f"MQTT over TLS, or over WebSocket over TLS.  [default: {MQTTS}]",
+    ),
+    click.option(
+        "--path", metavar="PATH", help=f"The path of the WebSocket.  [default: {DEFAULT_PATH}]"
+    ),
+    click.option("--alpn", metavar="NAME", help="The ALPN protocol to ask for: CPython only."),
+    click.option(
+        "--sni", metavar="NAME", help="The name to ask for, if not the server name: CPython only."
+    ),
     click.option(
         "--clock",
         metavar="WHEN",
@@ -121,13 +146,30 @@ class Target:
         if verdict.stage in ("dns", "tcp") and verdict.verdict:
             unreached = Unreached(verdict.verdict, verdict.why)
         return view.look(
-            Server(str(host), port, str(name), self.timeout_s),
+            Server(
+                str(host),
+                port,
+                str(name),
+                self.timeout_s,
+                sni=str(self.settings.get("sni", "")),
+                alpn=str(self.settings.get("alpn", "")),
+            ),
             self.files,
             datetime.now(UTC),
             known=self.known,
             crl=self.crl,
             unreached=unreached,
+            trusted=_trusts(verdict),
         )
+
+
+def _trusts(verdict: Verdict) -> bool:
+    """Whether the ladder took the broker's certificate for good before it came to its end."""
+    if verdict.stage == "tls":
+        return verdict.step in ("client_certificate", "finished")
+    if verdict.verdict is None or verdict.stage not in STAGES:
+        return False
+    return STAGES.index(verdict.stage) > STAGES.index("tls")
 
 
 def find(
@@ -139,6 +181,10 @@ def find(
     key: Path | None,
     device: str | None,
     server_name: str | None,
+    transport: str | None,
+    path: str | None,
+    alpn: str | None,
+    sni: str | None,
     clock: str | None,
     crl: Path | None,
     timeout: float,
@@ -146,10 +192,10 @@ def find(
     passphrase_fd: int | None,
 ) -> Target:
     """What the options mean. Raises Error, of usage, where they do not go together."""
-    from firmshake import doctor
+    from firmshake import boardfiles, doctor
 
     fleet = _project(folder)
-    host, port, name = _where(broker, server_name, fleet)
+    where = _spoken(_where(broker, server_name, fleet), transport, path, alpn, sni)
     believed = _time(clock)
     listed = _crl(crl)
     files = _files(ca, cert, key, device, fleet, believed, passphrase_fd)
@@ -157,11 +203,12 @@ def find(
     settings: dict[str, object] = {
         "v": 1,
         "device": device or shown or doctor.DEVICE,
-        "host": host,
-        "port": port,
-        "server_name": name,
+        "host": where.host,
+        "port": where.port,
+        "server_name": where.server_name,
         "floor": int(datetime.now(UTC).timestamp()),
         "limit_ms": int(timeout * 1000),
+        **boardfiles.transport(where),
     }
     return Target(settings, files, runtime, believed, timeout, _known(fleet), listed)
 
@@ -196,15 +243,39 @@ def _project(folder: Path | None) -> Project | None:
     return project.load(folder or Path())
 
 
-def _where(broker: str | None, name: str | None, fleet: Project | None) -> tuple[str, int, str]:
+def _where(broker: str | None, name: str | None, fleet: Project | None) -> Broker:
+    """The broker that was named, of which the project says nothing, else the project's."""
     if broker is not None:
         host, port = parse_endpoint(broker, DEFAULT_PORT)
-        return host, port, name or host
+        return Broker(host, port, name or host)
     if fleet is None:
         raise Error(
             "no broker is named", hint="name it as HOST[:PORT], or run in a project", status=2
         )
-    return fleet.broker.host, fleet.broker.port, name or fleet.broker.server_name
+    return dataclasses.replace(fleet.broker, server_name=name or fleet.broker.server_name)
+
+
+def _spoken(
+    broker: Broker, transport: str | None, path: str | None, alpn: str | None, sni: str | None
+) -> Broker:
+    """The broker, spoken to as the options say; "" takes away what the project says."""
+    for option, value, good, words in (
+        ("--path", path, is_path, PATH_WORDS),
+        ("--alpn", alpn or None, is_alpn, ALPN_WORDS),
+        ("--sni", sni or None, is_sni, SNI_WORDS),
+    ):
+        if value is not None and not good(value):
+            raise Error(f"{option} {value!r} will not do", hint=f"it {words}", status=2)
+    transport = transport or broker.transport
+    if path is not None and transport != WSS:
+        raise Error("--path is for WebSockets only", hint="add --transport wss", status=2)
+    return dataclasses.replace(
+        broker,
+        transport=transport,
+        path=path or broker.path,
+        alpn=broker.alpn if alpn is None else alpn or None,
+        sni=broker.sni if sni is None else sni or None,
+    )
 
 
 def _time(text: str | None) -> datetime | None:

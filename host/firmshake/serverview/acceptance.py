@@ -43,15 +43,25 @@ class Acceptance:
     findings: tuple[Finding, ...]
 
 
-def judge(answer: Answer, tried: Mapping[str, Shake], anonymous: Mapping[str, Shake]) -> Acceptance:
-    """What the server wants, from its first flight and from handshakes with and without one."""
+def judge(
+    answer: Answer,
+    tried: Mapping[str, Shake],
+    anonymous: Mapping[str, Shake],
+    *,
+    withheld: bool = False,
+) -> Acceptance:
+    """What the server wants, from its first flight and from handshakes with and without one.
+
+    `withheld` is whether there is one that this server is not to see: that it is missing is no
+    finding then.
+    """
     shown = bool(anonymous)
     spoken = {version: one for version, one in tried.items() if one.chain or one.done}
     without = anonymous if shown else tried
     ends = [one.done for version, one in without.items() if version in spoken]
     required = None if not ends else not any(ends)
     asks = answer.asks if answer.version else (True if required else None)
-    findings = _refusals(spoken, asks) if shown else _demand(spoken, asks)
+    findings = _refusals(spoken, asks) if shown else _demand(spoken, asks, withheld)
     return Acceptance(
         asks=asks,
         required=required,
@@ -62,9 +72,11 @@ def judge(answer: Answer, tried: Mapping[str, Shake], anonymous: Mapping[str, Sh
     )
 
 
-def _demand(spoken: Mapping[str, Shake], asks: bool | None) -> Iterator[Finding]:
+def _demand(spoken: Mapping[str, Shake], asks: bool | None, withheld: bool) -> Iterator[Finding]:
     """What there is to say where we showed none."""
     failed = [one for one in spoken.values() if not one.done]
+    if failed and asks and withheld:
+        return
     if failed and asks:
         fix = "Show one: --device in a project, or --cert and --key."
         yield Finding("missing", WARNING, "The broker wants a client's certificate.", fix)

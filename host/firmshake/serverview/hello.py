@@ -23,7 +23,8 @@ ALL_GROUPS = (0x001D, 0x0017, 0x0018, 0x0019, 0x001E, 0x0016, 0x001A, 0x001B, 0x
 class Offer:
     """What the hello offers: one version (0x0303 is TLS 1.2), suites, groups, signature schemes.
 
-    `name` goes into the server name extension, unless it is an address or empty.
+    `name` goes into the server name extension, unless it is an address or empty; `alpn`
+    into that of the application's protocol, unless it is empty.
     """
 
     version: int
@@ -31,6 +32,7 @@ class Offer:
     groups: tuple[int, ...] = ALL_GROUPS
     signatures: tuple[int, ...] = ALL_SIGNATURES
     name: str = ""
+    alpn: str = ""
 
 
 def client_hello(offer: Offer, random: bytes, share: bytes) -> bytes:
@@ -53,6 +55,9 @@ def _extensions(offer: Offer, share: bytes) -> bytes:
     parts.append((11, b"\x01\0"))
     if offer.version >= TLS12:
         parts.append((13, _block(b"".join(struct.pack("!H", one) for one in offer.signatures))))
+    if offer.alpn:
+        name = offer.alpn.encode("ascii", "ignore")
+        parts.append((16, _block(bytes([len(name)]) + name)))  # RFC 7301, 3.1
     if offer.version >= TLS13:
         parts.append((43, b"\x02" + struct.pack("!H", offer.version)))
         parts.append((51, _block(struct.pack("!H", 0x0017) + _block(share))))

@@ -104,7 +104,8 @@ def _eliminate(server: Server, version: int, until: float) -> Iterable[int]:
     while left:
         if time.monotonic() > until:
             raise Unreached("", "it took too long to ask for every suite")
-        answer = ask(server, Offer(version, tuple(left), name=server.name), whole=False)
+        offer = Offer(version, tuple(left), name=server.asked, alpn=server.alpn)
+        answer = ask(server, offer, whole=False)
         if answer.version != version or answer.suite not in left:
             return
         yield answer.suite
@@ -115,7 +116,7 @@ def _own_order(server: Server, taken: Sequence[int]) -> bool | None:
     """Whether the server's preference counts, not the client's; None where it cannot be told."""
     if len(taken) < 2:
         return None
-    offer = Offer(TLS12, tuple(reversed(taken)), name=server.name)
+    offer = Offer(TLS12, tuple(reversed(taken)), name=server.asked, alpn=server.alpn)
     chosen = ask(server, offer, whole=False).suite
     return None if not chosen else chosen == taken[0]
 

@@ -23,12 +23,22 @@ class Unreached(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """Where the server is, under which name it has to show itself, and how long to wait for it."""
+    """Where the server is, under which name it has to show itself, and how long to wait for it.
+
+    `sni` is the name to ask for where that is another one; `alpn` the protocol, if any.
+    """
 
     host: str
     port: int
     name: str
     limit_s: float = 10.0
+    sni: str = ""
+    alpn: str = ""
+
+    @property
+    def asked(self) -> str:
+        """The name that a hello asks for."""
+        return self.sni or self.name
 
     @property
     def where(self) -> str:

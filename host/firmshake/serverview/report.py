@@ -80,10 +80,12 @@ def findings(found: tuple[Finding, ...]) -> Iterator[RenderableType]:
 
 def _parts(view: ServerView) -> Iterator[RenderableType]:
     for part, said in view.missing.items():
+        if part == "client":
+            continue  # said beside what else there is to say of it
         yield _part(part if part != "handshakes" else "", Text(printable(said), "yellow"))
     if view.offered is not None:
         yield from _boards(view.offered)
-    yield from _client(view.credentials, view.acceptance)
+    yield from _client(view.credentials, view.acceptance, view.missing.get("client", ""))
     if view.chain is not None:
         yield from _chain(view.chain, view.same_chain)
     if view.offered is not None:
@@ -186,12 +188,17 @@ def _resumption(one: Resumption) -> str:
     return f"no: {one.said}" if one.resumes is False else f"not tried: {one.said}"
 
 
-def _client(own: Credentials | None, taken: Acceptance | None) -> Iterator[RenderableType]:
+def _client(
+    own: Credentials | None, taken: Acceptance | None, withheld: str
+) -> Iterator[RenderableType]:
     label = "client"
     if own is not None and own.certificate is not None:
         match = {True: "match", False: "do not match", None: "cannot be compared"}[own.match]
         said = f"{own.certificate.subject}: key and certificate {match}, {_left(own.certificate)}"
         yield _part(label, Text(printable(said)))
+        label = ""
+    if withheld:
+        yield _part(label, Text(withheld, "yellow"))
         label = ""
     if taken is None:
         return

@@ -77,6 +77,8 @@ def context(
 
 def shake(server: Server, made: ssl.SSLContext, session: ssl.SSLSession | None = None) -> Shake:
     """One handshake. Raises Unreached where there is no connection."""
+    if server.alpn:
+        made.set_alpn_protocols([server.alpn])
     with connection(server) as opened:
         return _Looking(server, made, session, opened).run()
 
@@ -93,7 +95,7 @@ class _Looking:
     ) -> None:
         self._inbox, self._outbox = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = made.wrap_bio(
-            self._inbox, self._outbox, server_hostname=server.name, session=session
+            self._inbox, self._outbox, server_hostname=server.asked, session=session
         )
         self._tls13 = made.maximum_version == V13
         self._opened = opened

@@ -31,6 +31,8 @@ from firmshake.serverview.resumption import Resumption
 from firmshake.serverview.revocation import Revocation
 from firmshake.serverview.shake import V12, V13, Shake, context, shake
 
+_WITHHELD = "its certificate was not shown: the ladder did not get so far as to trust the broker"
+
 
 @dataclass(frozen=True)
 class ServerView:
@@ -65,23 +67,28 @@ def look(
     known: Sequence[x509.Certificate] = (),
     crl: x509.CertificateRevocationList | None = None,
     unreached: Unreached | None = None,
+    trusted: bool = True,
 ) -> ServerView:
     """All that there is to see of the server with the identity in `files`. Never raises Unreached.
 
     `files` are as on a board: ca.der, and where a client's certificate is shown cert.der and
     key.der. `known` are intermediates that we have, and the server should send. `unreached` is
-    given where it is known already that there is no way to it.
+    given where it is known already that there is no way to it. Where the server is not `trusted`,
+    the client's certificate is looked at here, and not shown to it.
     """
     anchors = credentials.certificates(files.get("ca.der", b""))
     own = credentials.chain(files)
     view = ServerView(server)
     if "cert.der" in files:
         view = replace(view, credentials=credentials.assess(files, now))
+    shown = files if view.credentials and view.credentials.usable else {}
+    if shown and not trusted:
+        view, shown = replace(view, missing={"client": _WITHHELD}), {}
     sent: tuple[bytes, ...] = ()
     try:
         if unreached is not None:
             raise unreached
-        view, sent = _ask(view, files, anchors, now, [*known, *own[1:]])
+        view, sent = _ask(view, shown, anchors, now, [*known, *own[1:]])
     except Unreached as stop:
         view = replace(view, cause=stop.cause, missing={"server": stop.said})
     if crl is not None:
@@ -91,19 +98,21 @@ def look(
 
 def _ask(
     view: ServerView,
-    files: Mapping[str, bytes],
+    shown: Mapping[str, bytes],
     anchors: Sequence[x509.Certificate],
     now: datetime,
     known: Sequence[x509.Certificate],
 ) -> tuple[ServerView, tuple[bytes, ...]]:
-    """The view with all that the server itself has told, and the chain that it sends."""
+    """The view with all that the server itself has told, and the chain that it sends.
+
+    `shown` is the identity that it is shown, empty for none.
+    """
     server = view.server
-    offer = hello.Offer(firmwares.TLS12, suites.TLS12, name=server.name)
+    offer = hello.Offer(firmwares.TLS12, suites.TLS12, name=server.asked, alpn=server.alpn)
     plain = probe.ask(server, offer)
     if not plain.is_tls:
         raise Unreached("tls.client_hello/not_tls", f"{server.where} answers without TLS")
     view = replace(view, offered=probe.survey(server))
-    shown = files if view.credentials and view.credentials.usable else {}
     try:
         tried = resumption.probe(server, shown)
     except (ssl.SSLError, ValueError) as error:
@@ -115,7 +124,12 @@ def _ask(
         view,
         resumptions=tuple(one for one, _ in tried),
         same_chain=sent13 == plain.certificates if sent13 and plain.certificates else None,
-        acceptance=judge(plain, _by_version(shakes), _anonymous(server, shown)),
+        acceptance=judge(
+            plain,
+            _by_version(shakes),
+            _anonymous(server, shown),
+            withheld="client" in view.missing,
+        ),
     )
     return _with_chain(view, plain.certificates or sent13, anchors, now, known)
 
