@@ -62,7 +62,7 @@ def write(results: Sequence[object]) -> None:
     stages = sum(result.stage_right for result in results) / len(results)
     causes = sum(result.cause_right for result in results) / len(results)
     head = _HEAD.format(
-        total=len(results), stages=f"{stages:.1%}", causes=f"{causes:.1%}", sample=names[0]
+        total=len(results), stages=f"{stages:.1%}", causes=f"{causes:.1%}", sample="expired"
     )
     DOCUMENT.write_text(head + "\n".join(lines) + "\n")
 
