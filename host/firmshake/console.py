@@ -11,6 +11,7 @@ from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.listen import Port, listen
 from firmshake.reader import Reader
+from firmshake.saving import NotSaved
 
 _RETRY_S = 0.5  # between two attempts to open a port that went away
 
@@ -41,7 +42,8 @@ def watch(
     """Everything that comes over the port, without an end; `open_port` is called again each time.
 
     `reset` is called once, with the port first opened. Raises what the first `open_port` and
-    `reset` raise; a later Error of `open_port` means that the port is not back yet.
+    `reset` raise, and NotSaved where a SavedPort's log fails; a later Error of `open_port` means
+    that the port is not back yet.
     """
     port = open_port()
     try:
@@ -60,6 +62,8 @@ def _until_lost(port: OpenPort) -> Iterator[Event | Output | Lost]:
     try:
         for items in listen(port, reader):
             yield from items
+    except NotSaved:
+        raise
     except Error as error:
         yield from reader.close()
         yield Lost(error.message)

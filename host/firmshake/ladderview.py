@@ -65,6 +65,11 @@ CONTEXT = frozenset(
         "clock",
         "bytes_in",
         "bytes_out",
+        "accepts",
+        "sha256",
+        "trusts_ski",
+        "free",
+        "largest",
     ]
 )
 _SHORT = 3  # so many fields of a stage that has none of these, or is not known

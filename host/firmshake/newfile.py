@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
+
+from firmshake import interrupts
 
 # what holds a key or a password: for its owner only
 PRIVATE = 0o600
@@ -39,3 +42,50 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
+
+
+def replace_all(files: Sequence[tuple[Path, bytes, int]]) -> None:
+    """Put new files (path, content, mode) in the places of some that belong together.
+
+    All are on the disk before the first takes its place, and no signal comes in between. Raises
+    OSError, with all the old ones left.
+    """
+    with contextlib.ExitStack() as aside:
+        new = [_beside(path, content, mode, aside) for path, content, mode in files]
+        places = [path for path, _, _ in files]
+        old = [_copy(path, aside) if os.path.lexists(path) else None for path in places]
+        with interrupts.held():
+            _swap(list(zip(places, new, old, strict=True)))
+
+
+def _swap(changes: Sequence[tuple[Path, Path, Path | None]]) -> None:
+    """Move each new file to its place, or on any failure none: (place, new, copy of the old)."""
+    done: list[tuple[Path, Path | None]] = []
+    try:
+        for place, new, old in changes:
+            new.replace(place)
+            done.append((place, old))
+    except BaseException:
+        for place, old in done:
+            with contextlib.suppress(OSError):
+                _put_back(place, old)
+        raise
+
+
+def _put_back(place: Path, old: Path | None) -> None:
+    if old is None:
+        place.unlink()
+    else:
+        old.replace(place)
+
+
+def _copy(path: Path, aside: contextlib.ExitStack) -> Path:
+    return _beside(path, path.read_bytes(), path.stat().st_mode & 0o777, aside)
+
+
+def _beside(path: Path, content: bytes, mode: int, aside: contextlib.ExitStack) -> Path:
+    """A file in the same folder, gone at the end of `aside` if it is still there then."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    aside.callback(beside.unlink, missing_ok=True)
+    create(beside, content, mode)
+    return beside

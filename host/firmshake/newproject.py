@@ -116,11 +116,11 @@ def prefix_of(name: str) -> str:
 def write_broker_certificate(folder: Path, identity: Identity) -> None:
     """Write the broker's key, and its certificate with the chain, in place of any that is there.
 
-    A running mosquitto takes them up on SIGHUP. Raises OSError.
+    A running mosquitto takes them up on SIGHUP. Raises OSError, with the old pair left.
     """
     # in clear: mosquitto has to start without anybody there to type
-    newfile.replace(folder / "broker.key", identity.key_pem())
-    newfile.replace(folder / "broker.crt", identity.chain_pem(), _PUBLIC)
+    key = (folder / "broker.key", identity.key_pem(), newfile.PRIVATE)
+    newfile.replace_all([key, (folder / "broker.crt", identity.chain_pem(), _PUBLIC)])
 
 
 def _check_settings(stage: Path) -> None:

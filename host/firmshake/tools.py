@@ -185,7 +185,10 @@ def _how_to_get(program: str) -> str:
     package = "mosquitto-clients" if program.startswith("mosquitto_") else program
     if sys.platform == "darwin":
         return f"run `brew install {package.removesuffix('-clients')}`"
-    return f"run `make setup` in a source checkout, or install your system's package {package}"
+    return (
+        f"install your system's package {package}, or run `make setup` in a source checkout and use"
+        " its .venv/bin/firmshake, or set FIRMSHAKE_TOOLS to its .tools"
+    )
 
 
 def _on_path(program: str) -> str | None:

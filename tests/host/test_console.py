@@ -12,9 +12,11 @@ from click.testing import CliRunner
 
 from firmshake import serialport
 from firmshake.cli.console import command
+from firmshake.cli.explain import command as explain
 from firmshake.console import Back, Lost, OpenPort, watch
 from firmshake.errors import Error
 from firmshake.event import Event, Output
+from firmshake.saving import Log, NotSaved, SavedPort
 from firmshake_agent.line import format_line
 
 PASSED = format_line(3, 812, "dns", "ok", [("addr", "10.0.0.7"), ("took", 31)])
@@ -165,3 +167,64 @@ def test_json_leaves_everything_but_events_out(
     _, out, _ = invoke(board, monkeypatch, lambda: board.say(say), "--json")
     assert out.startswith('{"seq": 3, "ms": 812, "stage": "dns", "state": "ok"')
     assert out.count("\n") == 1
+
+
+def test_at_the_start_it_says_on_standard_error_what_it_listens_to(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, errors = invoke(board, monkeypatch, lambda: board.say("hello\r\n"))
+    said = f"listening to {board.path} at 115200 baud; Ctrl-C ends it"
+    assert errors == f"firmshake: {said}\n"
+
+
+def test_a_log_is_appended_to_as_the_bytes_come_and_explain_reads_it(
+    board: Board, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    log = tmp_path / "board.log"
+    said = b"\xff\x00noise\r\n" + PASSED.encode() + b"\r\nhalf"
+    invoke(board, monkeypatch, lambda: board.say(said), "--log", str(log))
+    assert log.read_bytes() == said
+    assert log.stat().st_mode & 0o777 == 0o600
+    monkeypatch.undo()
+    invoke(board, monkeypatch, lambda: board.say(said), "--log", str(log))
+    assert log.read_bytes() == said * 2
+    explained = CliRunner().invoke(explain, [str(log)])
+    assert explained.stdout.count("✓ dns           31 ms  10.0.0.7\n") == 2
+
+
+def test_a_log_that_cannot_be_made_is_an_error_and_the_port_stays_closed(
+    board: Board, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(command, [str(board.path), "--log", str(tmp_path)])
+    assert isinstance(result.exception, Error)
+    assert result.exception.message.startswith(f"cannot write the log {tmp_path}: is a directory")
+    assert result.exception.hint
+    board.open().close()
+
+
+def test_a_log_that_fails_later_is_an_error_and_not_a_board_that_went_away(board: Board) -> None:
+    log = Log(Path("/dev/full"))
+    live = watch(lambda: SavedPort(board.open(), log))
+    board.say_first("hello\r\n")
+    with pytest.raises(NotSaved, match="no space left on device"):
+        next(live)
+    log.close()
+    board.open().close()  # the port was closed: it is exclusive
+
+
+def test_the_log_goes_on_where_the_board_comes_back(board: Board, tmp_path: Path) -> None:
+    log = Log(tmp_path / "board.log")
+
+    def pause(seconds: float) -> None:
+        board.plug()
+        board.say_first("again\r\n")
+
+    live = watch(lambda: SavedPort(board.open(), log), pause=pause)
+    board.say_first("hello\r\n")
+    assert next(live) == Output(b"hello\r\n")
+    board.unplug()
+    found = [next(live) for _ in range(3)]
+    assert found == [Lost(f"the board on {board.path} went away"), Back(), Output(b"again\r\n")]
+    live.close()
+    log.close()
+    assert (tmp_path / "board.log").read_bytes() == b"hello\r\nagain\r\n"

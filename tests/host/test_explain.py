@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import pty
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -40,8 +41,8 @@ def test_a_failure_is_shown_with_its_why_and_its_fix() -> None:
         "✗ tls          612 ms  tls.server_certificate/expired",
         "    why  The broker's certificate for broker.lab expired on",
         "         2026-01-01T00:00:00Z.",
-        "    fix  Renew the broker's certificate and reload the broker; the boards need",
-        "         no change.",
+        "    fix  Renew the broker's certificate (firmshake ca broker) and reload the",
+        "         broker; the boards need no change.",
     ]
 
 
@@ -101,6 +102,31 @@ def test_the_same_failure_again_is_not_explained_again() -> None:
     assert explain(f"{EXPIRED}\n{START}\n{other}\n").stdout.count("why") == 2
 
 
+def test_the_same_warning_again_is_not_explained_again_though_its_stage_was_passed() -> None:
+    def climb(at: int, clock: str, servers: str = "pool.example") -> list[str]:
+        evidence: list[tuple[str, object]] = [
+            ("servers", servers),
+            ("clock", clock),
+            ("now", f"2026-01-01T00:00:0{at}Z"),
+        ]
+        fields: list[tuple[str, object]] = [("cause", "ntp_unreachable"), *evidence]
+        warned = format_line(10 * at + 1, 5, "clock", "warn", fields)
+        passed = format_line(10 * at + 2, 6, "clock", "ok", [*evidence[1:], ("took", at)])
+        return [format_line(10 * at, 4, "clock", "start", []), warned, passed]
+
+    def explained(*climbs: list[str]) -> int:
+        lines = [line for climb in climbs for line in climb]
+        return explain("\n".join([*lines, ""])).stdout.count("why")
+
+    again = explain("\n".join([*climb(1, "floor"), *climb(2, "rtc"), ""])).stdout
+    assert again.count("why") == 1
+    assert again.count("ntp_unreachable again\n") == 1
+    assert explained(climb(1, "floor"), climb(2, "rtc"), climb(3, "rtc")) == 1
+    assert explained(climb(1, "floor"), climb(2, "rtc", "other.example")) == 2
+    # a time server was there in between
+    assert explained(climb(1, "floor"), climb(2, "ntp")[::2], climb(3, "rtc")) == 2
+
+
 def test_json_is_one_object_a_line_for_each_event() -> None:
     result = explain(f"noise\n{START}\n{EXPIRED}\nnoise\n", "--json")
     objects = [json.loads(line) for line in result.stdout.splitlines()]
@@ -141,7 +167,9 @@ def test_a_boot_loop_is_explained_once() -> None:
 
 
 def test_a_log_without_events_is_said_so() -> None:
-    assert "holds no events" in explain("hello\n").stderr
+    said = explain("hello\n").stderr
+    assert "holds no events" in said
+    assert "save a log with: firmshake console PORT --log FILE" in said
     assert "holds no events" not in explain(READY + "\n").stderr
 
 
@@ -191,3 +219,36 @@ def test_events_are_given_out_while_the_log_is_still_being_written() -> None:
 def test_marks_are_ascii_where_the_output_is() -> None:
     result = CliRunner(charset="ascii").invoke(command, ["-"], input=(READY + "\n").encode())
     assert result.stdout == "+ ready          1 ms  900 ms since the start\n"
+
+
+def test_a_log_that_doctor_takes_for_a_broker_is_an_error_of_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.log").write_text(READY + "\n")
+    for name in ("t.log", "logs/absent.log"):
+        result = CliRunner().invoke(command, ["--doctor", name])
+        assert isinstance(result.exception, Error)
+        assert result.exception.message == f"--doctor takes a broker, not the log {name}"
+        assert result.exception.hint == f"write: firmshake explain {name} --doctor"
+        assert result.exception.status == 2
+    for given in (["--doctor", "absent.log"], ["t.log", "--doctor", "t.log"]):
+        result = CliRunner().invoke(command, given)
+        assert isinstance(result.exception, Error)
+        assert "no CA is named" in result.exception.message
+
+
+def test_that_standard_input_is_read_is_said_where_it_is_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = "reading standard input; Ctrl-D ends it"
+    assert said not in explain(READY + "\n").stderr
+    screen, end = pty.openpty()
+    os.write(screen, (READY + "\n\x04").encode())
+    with os.fdopen(end, encoding="utf-8") as keyboard:
+        monkeypatch.setattr("sys.stdin", keyboard)
+        command.main([], standalone_mode=False)
+    os.close(screen)
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert "ready" in shown.out

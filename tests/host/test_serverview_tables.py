@@ -112,6 +112,10 @@ def test_what_nobody_should_use_is_a_warning() -> None:
             ["out_of_order"],
             "order",
         ),
+        ("tcp/refused", "ready", [], "it was down then, or the board went elsewhere"),
+        ("tcp/refused", "tcp/refused", [], "Nothing listens on that port"),
+        ("tcp/refused", "tcp/timeout", [], "Both fail at tcp"),
+        ("dns/not_found", "tcp/refused", [], "its DNS does not know the name"),
         ("tls.server_certificate/unknown_ca", "ready", [], "trusts another CA"),
         ("tls.server_certificate/clock_wrong", "ready", [], "The board's clock"),
         (
@@ -138,6 +142,22 @@ def test_what_nobody_should_use_is_a_warning() -> None:
 )  # fmt: skip
 def test_what_follows(board: str | None, computer: str, codes: list[str], words: str) -> None:
     assert words in so(board, computer, *codes)
+
+
+@pytest.mark.parametrize(
+    "computer", ["tls.server_certificate/expired", "mqtt/not_authorized", "subscribe/denied"]
+)
+@pytest.mark.parametrize(
+    "board", ["tcp/refused", "tcp/timeout", "tcp/unreachable", "tcp/reset", "dns/not_found"]
+)
+def test_whatever_fails_here_beyond_tcp_the_way_is_judged_as_if_nothing_did(
+    board: str, computer: str
+) -> None:
+    stage = verdict(computer).stage
+    assert (
+        so(board, computer) == f"{so(board, 'ready')} Beyond that, this computer fails at {stage}."
+    )
+    assert so(board, None) != so(board, "ready")
 
 
 @pytest.mark.parametrize("board", [NO_REPORT, *STAGES])

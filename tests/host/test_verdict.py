@@ -38,7 +38,8 @@ def test_a_failed_climb_has_the_object_that_programs_read() -> None:
         "step": "server_certificate",
         "cause": "expired",
         "why": "The broker's certificate expired on 2026-01-01T00:00:00Z.",
-        "fix": "Renew the broker's certificate and reload the broker; the boards need no change.",
+        "fix": "Renew the broker's certificate (firmshake ca broker) and reload the broker;"
+        " the boards need no change.",
         "evidence": {"not_after": "2026-01-01T00:00:00Z"},
         "stages": [
             {"name": "identity", "ok": True, "ms": 52},

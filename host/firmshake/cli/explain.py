@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import select
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from firmshake.reader import Reader
 from firmshake.verdict import Verdict, begins_climb, judge
 
 _QUIET_S = 0.3
+_SAVE = "\n  save a log with: firmshake console PORT --log FILE"
 
 
 @click.command()
@@ -41,9 +43,12 @@ def command(file: str, broker: str | None, as_json: bool, **given: Any) -> None:
     Events are explained, everything else passes through. The exit status is 1 where the last
     verdict in the log is a failure.
     """
+    _not_the_log(broker or "", file)
     wanted = None if broker is None else target.find(broker or None, **given)
     printer = Printer(terminal(), as_json)
     climb: list[Event] = []
+    if file == "-" and sys.stdin.isatty():
+        click.echo("firmshake: reading standard input; Ctrl-D ends it", err=True)
     with open_log(file) as stream:
         for item in items(stream, file):
             printer.show(item)
@@ -53,11 +58,24 @@ def command(file: str, broker: str | None, as_json: bool, **given: Any) -> None:
                 climb.append(item)
     printer.end_line()
     if printer.events == 0:
-        click.echo(f"firmshake: {file} holds no events of a firmshake agent", err=True)
+        click.echo(f"firmshake: {file} holds no events of a firmshake agent{_SAVE}", err=True)
     if wanted is not None:
         _beside(judge(climb), wanted, as_json)
     if printer.failed:
         sys.exit(1)
+
+
+def _not_the_log(broker: str, file: str) -> None:
+    """Raise Error, of usage, where --doctor has taken the name that was meant as the log's."""
+    if "://" in broker:  # a URL, of which the endpoint's own error says more
+        return
+    is_path = any(one in broker for one in (os.sep, os.altsep) if one)
+    if is_path or (file == "-" and os.path.isfile(broker)):
+        raise Error(
+            f"--doctor takes a broker, not the log {broker}",
+            hint=f"write: firmshake explain {broker} --doctor",
+            status=2,
+        )
 
 
 def _beside(board: Verdict, wanted: target.Target, as_json: bool) -> None:
@@ -119,7 +137,7 @@ def _ready(stream: BinaryIO) -> bool:
 def _unreadable(file: str, error: OSError) -> Error:
     reason = (error.strerror or str(error)).lower()
     hints = {
-        errno.ENOENT: "check the name; a log is what firmshake console or a terminal has saved",
+        errno.ENOENT: "check the name; firmshake console PORT --log FILE saves a log",
         errno.EISDIR: "name one file, or pipe several: cat *.log | firmshake explain",
         errno.EACCES: "check the file's permissions",
     }

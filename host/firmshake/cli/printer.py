@@ -47,6 +47,7 @@ class Printer:
         self._line = ""  # what stands on the last line, if that has not ended
         self._transient = False  # it is our own line of a stage that goes on
         self._said: dict[str, dict[str, str]] = {}  # stage: its last failure or warning
+        self._warned: set[str] = set()  # stages that have warned and not come to their end
         self._symptoms = Symptoms()
         self._hints: set[str] = set()
         is_terminal = console.is_terminal or console.file.isatty()
@@ -99,10 +100,19 @@ class Printer:
         self._line = ""
 
     def _again(self, event: Event) -> bool:
-        """Whether this failure or warning was explained already, at the stage's last end."""
-        before = self._said.pop(event.stage, None)
+        """Whether this failure or warning was explained already, when the stage last ran."""
+        if event.state == "ok":
+            # the end of a stage that warned belongs to its warning
+            if event.stage not in self._warned:
+                self._said.pop(event.stage, None)
+            self._warned.discard(event.stage)
         if event.state not in ("fail", "warn"):
             return False
+        if event.state == "warn":
+            self._warned.add(event.stage)
+        else:
+            self._warned.discard(event.stage)
+        before = self._said.get(event.stage)
         fields = {key: value for key, value in event.fields.items() if key not in _MOVING}
         self._said[event.stage] = fields
         return fields == before

@@ -40,12 +40,16 @@ def compare(board: Verdict, computer: Verdict, view: ServerView) -> Comparison:
     """The board's verdict beside this computer's and what the latter found."""
     ours, theirs = computer.verdict or NO_REPORT, board.verdict or NO_REPORT
     found = view.codes()
-    row = next((row for row in ROWS if _fits(row, theirs, ours, found)), None)
+    row = _row(theirs, ours, found)
+    failing = ""
+    if row is None and _is_past(_stage(board), _stage(computer)):
+        row = _row(theirs, READY, found)
+        failing = f" Beyond that, this computer fails at {_stage(computer)}."
     if row is None:
         so, do = default(_stage(board), _stage(computer), theirs == ours)
         because = "no closer rule fits"
     else:
-        so, do, because = row.so, row.do, row.because
+        so, do, because = row.so + failing, row.do, row.because
     why = computer.why or "It connects, and everything works."
     named = [one.text for one in view.findings if row and one.code == row.finding]
     errors = [one.text for one in view.findings if one.level == ERROR]
@@ -77,6 +81,19 @@ def default(board: str, computer: str, same: bool) -> tuple[str, str]:
         return WHEN_BEHIND[computer]
     so, do = WHEN_READY[board]
     return f"{so} Beyond that, this computer fails at {computer}.", do
+
+
+def _is_past(board: str, computer: str) -> bool:
+    """Whether the way to the broker, where the board failed, is behind this computer.
+
+    Whatever fails here after it, the broker is reached: as good as ready for such a board.
+    """
+    reached = computer in STAGES and board in ("dns", "tcp")
+    return reached and STAGES.index(computer) > STAGES.index(board)
+
+
+def _row(board: str, computer: str, found: Collection[str]) -> Row | None:
+    return next((row for row in ROWS if _fits(row, board, computer, found)), None)
 
 
 def _fits(row: Row, board: str, computer: str, found: Collection[str]) -> bool:

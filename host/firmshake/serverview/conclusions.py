@@ -1,6 +1,7 @@
 """What follows from a board's verdict and this computer's: the table behind `compare`.
 
 Does no I/O. Rows are tried from the top; where none fits, the pair of stages decides.
+Of a board that fails at dns or tcp, the rows of READY hold wherever this computer gets further.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ ROWS = (
     Row(
         "tls.server_certificate/expired", "*", "expired",
         "The certificate has really expired: this computer's clock says so too.",
-        "Renew the broker's certificate and reload the broker; the boards need no change.",
+        "Renew the broker's certificate (firmshake ca broker) and reload the broker.",
         "two clocks agree",
     ),
     Row(

@@ -1,0 +1,72 @@
+"""A new certificate and key for a project's broker, in place of those that it has."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from firmshake.endpoint import is_address, is_host
+from firmshake.errors import Error
+from firmshake.identity import Identity
+from firmshake.newproject import write_broker_certificate
+from firmshake.project import Project, open_authority
+
+# no chain comes near it; a file that large is something else
+_LARGEST = 64 * 1024
+
+
+def renew(
+    project: Project, passphrase: bytes, *, now: datetime, names: Sequence[str] = ()
+) -> Identity:
+    """Put a new key and certificate into the project's broker folder, and return them.
+
+    The certificate has the project's names for the broker, those of the present certificate, and
+    `names`. Raises Error, with the old pair left, where the CA does not open or the disk won't
+    have it.
+    """
+    issuing = open_authority(project, passphrase)
+    folder = project.broker_folder
+    wanted = (project.broker.server_name, project.broker.host, *names)
+    every = _each_once([*wanted, *present_names(folder / "broker.crt")])
+    identity = issuing.issue_broker(every, now=now)
+    try:
+        write_broker_certificate(folder, identity)
+    except OSError as error:
+        raise Error(
+            f"can't write the broker's certificate to {folder}: {(error.strerror or '').lower()}",
+            hint="the old one was left as it is; check the folder, its disk and who may write it",
+        ) from None
+    return identity
+
+
+def present_names(path: Path) -> list[str]:
+    """Return the names of the broker's certificate in `path`; none where it can't be read.
+
+    What `issue_broker` would not take, such as a wildcard in a certificate from elsewhere, is left
+    out.
+    """
+    try:
+        with path.open("rb") as stream:
+            certificate = x509.load_pem_x509_certificates(stream.read(_LARGEST))[0]
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return []  # a lost or damaged certificate is a reason to make a new one
+    addresses = map(str, found.get_values_for_type(x509.IPAddress))
+    names = [*found.get_values_for_type(x509.DNSName), *addresses]
+    return [name for name in _each_once(names) if is_host(name)]
+
+
+def _each_once(names: Sequence[str]) -> list[str]:
+    """Return the names in their order; one that is written in two ways stands there once."""
+    found: dict[str, str] = {}
+    for name in names:
+        found.setdefault(_same(name), name)
+    return list(found.values())
+
+
+def _same(name: str) -> str:
+    return str(ipaddress.ip_address(name)) if is_address(name) else name.lower()
