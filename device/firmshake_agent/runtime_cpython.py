@@ -49,6 +49,7 @@ _REASONS = {
     "WRONG_SSL_VERSION": "version",
     "WRONG_VERSION_NUMBER": "not_tls",
     "DECRYPTION_FAILED_OR_BAD_RECORD_MAC": "bad_record",
+    "RECORD_LAYER_FAILURE": "bad_record",  # the same, from OpenSSL 3.2 on
     "EE_KEY_TOO_SMALL": "weak_key",
     "CA_MD_TOO_WEAK": "weak_key",
     "DH_KEY_TOO_SMALL": "weak_key",

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from firmshake import boardfiles, bundle, deviceid, flash, image, partitions, proof, serialport
+from firmshake import (
+    boardfiles,
+    bundle,
+    certificate,
+    deviceid,
+    flash,
+    image,
+    partitions,
+    proof,
+    serialport,
+)
 from firmshake.authority import Authority
 from firmshake.errors import Error
 from firmshake.event import Event, Output
@@ -120,7 +130,7 @@ def provision(
             registry.set_state(device_id, "failed")
         raise
     registry.set_state(device_id, "proved" if verdict.ok else "failed", verdict.verdict)
-    serial = f"{identity.certificate.serial_number:x}"
+    serial = certificate.serial(identity.certificate)
     return Outcome(device_id, board.mac, board.chip, serial, verdict)
 
 

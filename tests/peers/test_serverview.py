@@ -53,6 +53,8 @@ def context(pem: bytes, folder: Path, ciphers: str = "", **versions: Any) -> ssl
     """An OpenSSL server that takes anything, but for what is said."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     made.set_ciphers(ciphers or "DEFAULT:@SECLEVEL=0")
+    # what OpenSSL takes by itself is the system's choice
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # what is old is what is tried here
         for setting, value in versions.items():
