@@ -4,15 +4,12 @@ from . import causes
 from .failure import Failure, verdict
 from .line import FIX, WHY, format_line
 
+# What a reader cannot do without stands first: a line that grows too long loses its end.
 _FIRST = ("step", "cause", "took")
 
 
 def _place(field: "tuple[str, object]") -> "tuple[bool, str]":
     return field[0] not in _FIRST, field[0]
-
-
-# What a reader cannot do without stands first: a line that grows too long loses its end.
-_FIRST = ("step", "cause", "took")
 
 
 class Report:

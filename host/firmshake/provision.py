@@ -95,6 +95,7 @@ def provision(
     written but does not connect is an Outcome whose verdict says why.
     """
     files = bundle.agent_files()  # what is wrong with our own installation is said first
+    boardfiles.check(project)
     board = _probe(port, baud, watcher)
     watcher.step(f"found {board.description}, {board.mac}, {board.flash_size >> 20} MB of flash")
     with _started_again(port):
