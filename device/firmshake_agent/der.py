@@ -3,11 +3,9 @@
 import binascii
 
 SEQUENCE = 0x30
-SET = 0x31
 INTEGER = 0x02
 BIT_STRING = 0x03
 OCTET_STRING = 0x04
-OID = 0x06
 
 # of elements side by side: a key has nine, a certificate's extensions are two dozen at most, and a
 # list of thousands would take all of a board's heap

@@ -129,7 +129,7 @@ def failure(
             # of the chain's dates, those that count: they need not be the first certificate's
             evidence["not_before"] = x509.date(seen.chain.not_before)
             evidence["not_after"] = x509.date(seen.chain.not_after)
-        if cause == "unknown_ca" and _is_short_of_memory(runtime, identity, leaf, top):
+        if cause == "unknown_ca" and _is_short_of_memory(figures, leaf, top, trusts):
             cause = "out_of_memory"
         evidence["now"] = x509.date(runtime.now())
         evidence["clock"] = clock.source
@@ -142,7 +142,7 @@ def failure(
         evidence["not_after"] = x509.date(own.not_after)
         evidence["accepts"] = tlscause.accepted(seen.request)
     if cause == "out_of_memory":
-        evidence.update(runtime.heap())
+        evidence.update(figures)
     return Failure("tls", cause, evidence, where)
 
 
@@ -161,10 +161,10 @@ def _behind(
 
 
 def _is_short_of_memory(
-    runtime: object,
-    identity: object,
+    figures: "dict[str, object]",
     leaf: "x509.Certificate | None",
     top: "x509.Certificate | None",
+    trusts: "list[x509.Certificate]",
 ) -> bool:
     """Whether "not correctly signed" can only mean that memory ran out while it was checked.
 
@@ -173,9 +173,8 @@ def _is_short_of_memory(
     """
     if leaf is None or not top.aki:
         return False
-    if top.aki not in [read(data).ski for data in identity.anchors]:
+    if top.aki not in [anchor.ski for anchor in trusts]:
         return False
-    figures = runtime.heap()
     return figures.get("largest", figures.get("free", _ENOUGH)) < _ENOUGH
 
 
