@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import busyport
 
 from firmshake import flash, image, memfile, partitions, serialport
 from firmshake.errors import Error
@@ -208,27 +209,14 @@ def test_a_port_that_cannot_be_opened_is_told_in_our_words(port: str, message: s
 
 
 def test_a_busy_port_names_the_program_that_has_it(tmp_path: Path) -> None:
-    holder = tmp_path / "holder.py"
-    holder.write_text(
-        "import os, pty, sys, serial\n"
-        "ours, theirs = pty.openpty()\n"
-        "port = serial.Serial(os.ttyname(theirs), exclusive=True)\n"
-        "print(port.port, flush=True)\n"
-        "sys.stdin.read()\n",
-        encoding="utf-8",
-    )
-    command = [sys.executable, str(holder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        port = process.stdout.readline().decode().strip()
+    with busyport.held(tmp_path) as (port, holder):
         with pytest.raises(Error, match="is busy") as by_esptool:
             flash.probe(port)
         with pytest.raises(Error, match="is busy") as by_us:
             serialport.open_port(port)
-        process.communicate(b"")
     if os.path.isdir("/proc"):
         for caught in (by_esptool, by_us):
-            assert f"(pid {process.pid}) has it open" in caught.value.message
+            assert f"(pid {holder}) has it open" in caught.value.message
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import desk
+from support import busyport, desk
 from support.desk import Notes
 
 from firmshake import serialport
@@ -85,21 +85,8 @@ def test_a_port_that_another_program_has(made: Project, board: VirtualBoard) -> 
 
 
 def test_a_device_that_another_program_has(made: Project, tmp_path: Path) -> None:
-    holder = tmp_path / "holder.py"
-    holder.write_text(
-        "import os, pty, sys, serial\n"
-        "ours, theirs = pty.openpty()\n"
-        "port = serial.Serial(os.ttyname(theirs), exclusive=True)\n"
-        "print(port.port, flush=True)\n"
-        "sys.stdin.read()\n",
-        encoding="utf-8",
-    )
-    command = [sys.executable, str(holder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        port = process.stdout.readline().decode().strip()
+    with busyport.held(tmp_path) as (port, _):
         done = desk.firmshake("provision", port, cwd=made.root)
-        process.communicate(b"")
     what, _ = desk.complaint(done)
     assert what.startswith(f"{port} is busy")
     assert states(made) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from firmshake.cli import passphrase
+from firmshake.cli import parameters, passphrase
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
 
@@ -18,14 +18,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option(
-    "--project",
-    "folder",
-    default=".",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The project's folder. By itself: this folder.",
-)
+@parameters.project_folder
 @click.option(
     "--name",
     "names",
@@ -33,12 +26,7 @@ def command() -> None:
     metavar="NAME",
     help="A further name or address for the broker's certificate. May be repeated.",
 )
-@click.option(
-    "--passphrase-fd",
-    type=int,
-    metavar="N",
-    help="Read the CA's passphrase from file descriptor N, and do not ask for it.",
-)
+@parameters.passphrase_fd
 def broker(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> None:
     """Give the broker a new certificate and key, in place of those in broker/.
 

@@ -1,14 +1,30 @@
-"""Kinds of values that several commands take, refused as wrong usage where they are none."""
+"""Options that several commands have, and kinds of values, refused as usage if they are none."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import click
 
 from firmshake import deviceid
 from firmshake.errors import Error
+
+project_folder = click.option(
+    "--project",
+    "folder",
+    default=".",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The project's folder. By itself: this folder.",
+)
+passphrase_fd = click.option(
+    "--passphrase-fd",
+    type=int,
+    metavar="N",
+    help="Read the CA's passphrase from file descriptor N, and do not ask for it.",
+)
 
 
 class DeviceId(click.types.StringParamType):

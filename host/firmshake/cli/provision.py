@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from firmshake.cli import passphrase
+from firmshake.cli import parameters, passphrase
 from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
@@ -33,14 +33,7 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
 
 @click.command()
 @click.argument("port", required=False)
-@click.option(
-    "--project",
-    "folder",
-    default=".",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="The project's folder. By itself: this folder.",
-)
+@parameters.project_folder
 @click.option("--virtual", is_flag=True, help="Use a virtual board where there is no real one.")
 @click.option(
     "--id",
@@ -73,12 +66,7 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     metavar="SECONDS",
     help="How long the board may take to prove itself.",
 )
-@click.option(
-    "--passphrase-fd",
-    type=int,
-    metavar="N",
-    help="Read the CA's passphrase from file descriptor N, and do not ask for it.",
-)
+@parameters.passphrase_fd
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
 def command(
     port: str | None,

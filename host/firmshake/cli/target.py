@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from firmshake.cli import passphrase
+from firmshake.cli import parameters, passphrase
 from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.climb import RUNTIMES
 from firmshake.endpoint import parse_endpoint
@@ -95,12 +95,7 @@ _OPTIONS = (
         metavar="FOLDER",
         help="The project's folder. By itself: this folder, if it is one.",
     ),
-    click.option(
-        "--passphrase-fd",
-        type=int,
-        metavar="N",
-        help="Read the CA's passphrase from file descriptor N, and do not ask for it.",
-    ),
+    parameters.passphrase_fd,
 )
 
 
