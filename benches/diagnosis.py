@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from firmshake import tools
+from firmshake.ca.identity import Identity
 from firmshake.faults import Faults, Row
-from firmshake.identity import Identity
 
 HERE = Path(__file__).parent
 DOCUMENT = HERE.parent / "docs" / "diagnosis.md"

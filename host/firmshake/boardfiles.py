@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from firmshake.ca.identity import Identity
 from firmshake.errors import Error
 from firmshake.fleetfile import WSS
-from firmshake.identity import Identity
 from firmshake.project import FLEET_FILE, Broker, Project
 
 FOLDER = "/firmshake"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cryptography import x509
 
+from firmshake.ca.identity import Identity
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
-from firmshake.identity import Identity
 from firmshake.newproject import write_broker_certificate
 from firmshake.project import Project, open_authority
 

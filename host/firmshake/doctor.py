@@ -13,7 +13,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from firmshake import boardfiles
-from firmshake.authority import Authority
+from firmshake.ca.authority import Authority
 from firmshake.errors import Error
 
 DEVICE = "doctor"  # the client id where there is no certificate to take it from

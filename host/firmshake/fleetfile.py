@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from firmshake.authority import LONGEST_NAME
+from firmshake.ca.authority import LONGEST_NAME
 from firmshake.endpoint import is_address, is_host, parse_endpoint
 from firmshake.errors import Error
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake import authority, brokerconfig, fleetfile, fleettemplate, keyfile, newfile, project
-from firmshake.authority import Authority, Root
+from firmshake import brokerconfig, fleetfile, fleettemplate, newfile, project
+from firmshake.ca import authority, keyfile
+from firmshake.ca.authority import Authority, Root
+from firmshake.ca.identity import Identity
+from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
-from firmshake.identity import Identity
-from firmshake.profiles import Profiles
 from firmshake.project import (
     BROKER_FOLDER,
     CA_FOLDER,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from cryptography import x509
 
-from firmshake import fleetfile, keyfile
-from firmshake.authority import Authority
+from firmshake import fleetfile
+from firmshake.ca import keyfile
+from firmshake.ca.authority import Authority
 from firmshake.errors import Error
 
 FLEET_FILE = "fleet.toml"

@@ -9,18 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from firmshake import (
-    boardfiles,
-    bundle,
-    certificate,
-    deviceid,
-    flash,
-    image,
-    partitions,
-    proof,
-    serialport,
-)
-from firmshake.authority import Authority
+from firmshake import boardfiles, bundle, deviceid, flash, image, partitions, proof, serialport
+from firmshake.ca import certificate
+from firmshake.ca.authority import Authority
 from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.firmware import Firmware

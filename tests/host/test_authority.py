@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from firmshake import authority, certificate, profiles
-from firmshake.authority import Authority, Root
+from firmshake.ca import authority, certificate, profiles
+from firmshake.ca.authority import Authority, Root
 from firmshake.errors import Error
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 987654, tzinfo=UTC)

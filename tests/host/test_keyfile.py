@@ -11,7 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmshake import keyfile, newfile, pkcs8
+from firmshake import newfile
+from firmshake.ca import keyfile, pkcs8
 from firmshake.errors import Error
 
 KEY = ec.generate_private_key(ec.SECP256R1())

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from firmshake import newfile, pkcs8, project
+from firmshake import newfile, project
+from firmshake.ca import pkcs8
 from firmshake.errors import Error
 from firmshake.newproject import new_project, prefix_of
 from firmshake.project import Broker, Project, Wifi

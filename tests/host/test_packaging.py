@@ -75,7 +75,7 @@ def test_nothing_else_is_in_the_wheel(names: set[str]) -> None:
 def test_the_command_runs_from_the_wheel_alone(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     script = (
-        "import firmshake, firmshake.profiles, firmshake.bundle, sys\n"
+        "import firmshake, firmshake.ca.profiles, firmshake.bundle, sys\n"
         f"assert firmshake.__file__.startswith({str(tmp_path)!r}), firmshake.__file__\n"
         "from firmshake.cli import main\n"
         "sys.argv = ['firmshake', '--help']\n"

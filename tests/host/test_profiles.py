@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firmshake import profiles
+from firmshake.ca import profiles
 from firmshake.errors import Error
 
 TEXT = (Path(__file__).parents[2] / "certs" / "profiles.toml").read_text("utf-8")

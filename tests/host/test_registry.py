@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmshake import authority, certificate, registryfile
+from firmshake.ca import authority, certificate
 from firmshake.errors import Error
+from firmshake.registry import file as registryfile
 from firmshake.registry import STATES, Registry
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)

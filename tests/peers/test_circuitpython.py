@@ -22,9 +22,9 @@ from support.circuitpython import wifi
 from support.pki import ALWAYS, DEVICE, LATER, LONG_AGO, NOW, Fleet
 from support.smallbroker import broker as small_broker
 
-from firmshake import authority
+from firmshake.ca import authority
+from firmshake.ca.identity import Identity
 from firmshake.event import Event
-from firmshake.identity import Identity
 from firmshake.verdict import Verdict
 
 CONNACK = b"\x20\x02\x00\x00"

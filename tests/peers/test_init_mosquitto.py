@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from firmshake import authority, tools
-from firmshake.authority import Authority
-from firmshake.identity import Identity
+from firmshake import tools
+from firmshake.ca import authority
+from firmshake.ca.authority import Authority
+from firmshake.ca.identity import Identity
 from firmshake.newproject import new_project, write_broker_certificate
 from firmshake.project import Broker, Project, open_authority
 

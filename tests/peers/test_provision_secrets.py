@@ -16,9 +16,9 @@ from support import desk
 from support.desk import Notes
 
 from firmshake import image, partitions, project
-from firmshake.authority import Authority
+from firmshake.ca.authority import Authority
+from firmshake.ca.identity import Identity
 from firmshake.errors import Error
-from firmshake.identity import Identity
 from firmshake.project import Project
 from firmshake.provision import provision
 from firmshake.registry import Registry

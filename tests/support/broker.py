@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firmshake import tools
-from firmshake.identity import Identity
+from firmshake.ca.identity import Identity
 from support.servers import free_port
 
 START_LIMIT_S = 20.0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from firmshake import boardfiles, bundle, image, partitions, project
-from firmshake.authority import Authority
+from firmshake.ca.authority import Authority
 from firmshake.event import Event, Output
 from firmshake.localbroker import LocalBroker, free_port
 from firmshake.newproject import new_project

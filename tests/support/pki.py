@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmshake import authority
-from firmshake.authority import Authority
-from firmshake.identity import Identity
+from firmshake.ca import authority
+from firmshake.ca.authority import Authority
+from firmshake.ca.identity import Identity
 
 DEVICE = "esp32-aabbcc"
 NOW = datetime.now(UTC).replace(microsecond=0)

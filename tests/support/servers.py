@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from firmshake.identity import Identity
+from firmshake.ca.identity import Identity
 
 Handler = Callable[[socket.socket], None]
 

@@ -18,7 +18,7 @@ from firmshake.errors import Error
 # name of the command: one line of help, shown without importing the command
 COMMANDS = {
     "init": "Make a project folder: fleet.toml, private CA, broker certificate, broker settings.",
-    "ca": "The private CA: a new certificate for the broker.",
+    "ca": "The private CA: issue, revoke, renew, audit, export for brokers and clouds.",
     "provision": "Take one board from plugged in to proved.",
     "console": "Show a board's diagnostics live, explained.",
     "explain": "Explain a captured log, or standard input.",

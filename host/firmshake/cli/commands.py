@@ -1,34 +1,20 @@
-"""The table of commands as a click group: each is a module, loaded only when it is called."""
+"""The command `firmshake`, a group of those in the table of commands."""
 
 from __future__ import annotations
-
-import importlib
 
 import click
 
 from firmshake import __version__
 from firmshake.cli import COMMANDS
+from firmshake.cli.lazygroup import LazyGroup
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are modules of this package, imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = importlib.import_module(f"{__package__}.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    package=__package__,
+    table=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="firmshake")
 def firmshake() -> None:
     """Give each board its own TLS identity, flash it, and prove that it connects.

@@ -147,7 +147,7 @@ def _wifi_password(fd: int | None) -> str:
 
 
 def _report(made: Project) -> None:
-    from firmshake.certificate import fingerprint
+    from firmshake.ca.certificate import fingerprint
     from firmshake.project import root_certificate
 
     click.echo(f"{made.root}: fleet {made.name!r}, broker {made.broker.host}:{made.broker.port}")

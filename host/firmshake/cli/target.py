@@ -210,7 +210,7 @@ def find(
 
 def _known(fleet: Project | None) -> tuple[x509.Certificate, ...]:
     """The project's intermediate, which its broker has to send."""
-    from firmshake import keyfile
+    from firmshake.ca import keyfile
 
     if fleet is None:
         return ()

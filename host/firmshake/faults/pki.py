@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from firmshake.authority import Authority
+from firmshake.ca.authority import Authority
+from firmshake.ca.identity import Identity
 from firmshake.endpoint import is_address
-from firmshake.identity import Identity
 
 T = TypeVar("T")
 Key = ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | rsa.RSAPrivateKey

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from firmshake.profiles import EXTENDED_KEY_USAGES, KEY_USAGES
+from firmshake.ca.profiles import EXTENDED_KEY_USAGES, KEY_USAGES
 
 # What reading a damaged or odd certificate may raise
 ODD = (

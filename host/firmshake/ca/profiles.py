@@ -73,7 +73,7 @@ def _text() -> str:
         return (importlib.resources.files("firmshake.certs") / "profiles.toml").read_text("utf-8")
     except ModuleNotFoundError:
         # run from the source tree, where the folder is not a part of the package
-        return (Path(__file__).parents[2] / "certs" / "profiles.toml").read_text("utf-8")
+        return (Path(__file__).parents[3] / "certs" / "profiles.toml").read_text("utf-8")
 
 
 def parse(text: str) -> Profiles:

@@ -12,12 +12,13 @@ from datetime import datetime
 
 from cryptography import x509
 
-from firmshake import certificate, deviceid, profiles
-from firmshake.certificate import Issuer, Validity
+from firmshake import deviceid
+from firmshake.ca import certificate, profiles
+from firmshake.ca.certificate import Issuer, Validity
+from firmshake.ca.identity import Identity, PrivateKey
+from firmshake.ca.profiles import Profiles
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
-from firmshake.identity import Identity, PrivateKey
-from firmshake.profiles import Profiles
 
 __all__ = ["Authority", "Identity", "Root", "create"]
 

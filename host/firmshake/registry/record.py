@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import RowMapping
 
-from firmshake.registryschema import CERTIFICATES, DEVICES
+from firmshake.registry.schema import CERTIFICATES, DEVICES
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from cryptography import x509
 
-from firmshake import newfile, pkcs8
+from firmshake import newfile
+from firmshake.ca import pkcs8
+from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
-from firmshake.identity import PrivateKey
 
 # no key or chain of ours comes near it; a file that large is something else
 _LARGEST = 64 * 1024

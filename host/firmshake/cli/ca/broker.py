@@ -1,4 +1,4 @@
-"""`firmshake ca`: what the project's private CA does beside giving boards their identities."""
+"""`firmshake ca broker`: a new certificate and key for the broker."""
 
 from __future__ import annotations
 
@@ -12,12 +12,7 @@ from firmshake.endpoint import is_host
 from firmshake.errors import Error
 
 
-@click.group("ca")
-def command() -> None:
-    """The project's private CA: a new certificate for the broker."""
-
-
-@command.command()
+@click.command()
 @parameters.project_folder
 @click.option(
     "--name",
@@ -27,7 +22,7 @@ def command() -> None:
     help="A further name or address for the broker's certificate. May be repeated.",
 )
 @parameters.passphrase_fd
-def broker(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> None:
+def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> None:
     """Give the broker a new certificate and key, in place of those in broker/.
 
     The new certificate has the names of the present one, those that fleet.toml has for the broker,

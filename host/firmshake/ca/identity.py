@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-PrivateKey = ec.EllipticCurvePrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
 _DER = serialization.Encoding.DER
 _PEM = serialization.Encoding.PEM
@@ -31,7 +32,9 @@ class Identity:
     anchors: tuple[x509.Certificate, ...]
 
     def key_der(self) -> bytes:
-        """Return the key in clear as SEC1 DER (RFC 5915), the one form that every firmware reads.
+        """Return the key in clear as the one form that every firmware reads.
+
+        That is SEC1 DER (RFC 5915) for an EC key, PKCS#1 DER (RFC 8017 appendix A.1.2) for RSA.
 
         For memory and for the board: never for a file of this computer.
         """

@@ -11,9 +11,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from firmshake.ca.identity import PrivateKey
+from firmshake.ca.profiles import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
 from firmshake.errors import Error
-from firmshake.identity import PrivateKey
-from firmshake.profiles import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
 
 Validity = tuple[datetime, datetime]  # notBefore and notAfter, both aware of their time zone
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from firmshake import newfile
 from firmshake.errors import Error
-from firmshake.registryschema import APPLICATION_ID, METADATA, VERSION
+from firmshake.registry.schema import APPLICATION_ID, METADATA, VERSION
 
 # how long a write waits for another process to finish its own
 WAIT_S = 5.0

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
+from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
-from firmshake.identity import PrivateKey
 
 # OWASP's Password Storage Cheat Sheet names N=2^14, r=8, p=5 among its equal minimums; a larger N
 # needs more than the 32 MiB that OpenSSL allows where it reads such a key. About 0.1 s a try.

@@ -15,19 +15,16 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import IntegrityError
 
-from firmshake import certificate as certificates
+from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
-from firmshake.registryfile import READ, RegistryFile
-from firmshake.registryrecord import (
-    CertificateRecord,
+from firmshake.registry.file import READ, RegistryFile
+from firmshake.registry.record import (
     Change,
     DeviceRecord,
     device_of,
     devices_query,
 )
-from firmshake.registryschema import CERTIFICATES, DEVICES, HISTORY, STATES
-
-__all__ = ["STATES", "CertificateRecord", "Change", "DeviceRecord", "Registry"]
+from firmshake.registry.schema import CERTIFICATES, DEVICES, HISTORY, STATES
 
 
 def _now() -> datetime:

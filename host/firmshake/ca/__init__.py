@@ -1,0 +1,1 @@
+"""The private CA: keys, certificates, revocation lists, and the folder in which they lie."""
