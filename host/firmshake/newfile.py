@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from firmshake import interrupts
 
@@ -37,6 +38,27 @@ def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     create(beside, content, mode)
     try:
+        beside.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
+
+
+@contextlib.contextmanager
+def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """Give a stream whose content takes the place of `path`, in one step, when the context ends.
+
+    For what is too long to be held in memory. Where the context or a write fails, the old file is
+    left; raises OSError.
+    """
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with open(handle, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
         beside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import functools
+import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake.ca.identity import PrivateKey
+from firmshake.ca.identity import PrivateKey, PublicKey
 from firmshake.ca.profiles import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
 from firmshake.errors import Error
 
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 Validity = tuple[datetime, datetime]  # notBefore and notAfter, both aware of their time zone
 
 
@@ -41,10 +45,28 @@ class Issuer:
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
 
+_CURVES = {"ec-p256": ec.SECP256R1, "ec-p384": ec.SECP384R1}
+
+
 def new_key(profile: Profile) -> PrivateKey:
     """Return a new private key of the profile's type."""
-    assert profile.key == "ec-p256"  # the profiles' reader lets nothing else through
-    return ec.generate_private_key(ec.SECP256R1())
+    curve = _CURVES.get(profile.key)
+    if curve is not None:
+        return ec.generate_private_key(curve())
+    # 65537: what FIPS 186-5 appendix A.1.1 allows at least, and what everybody has
+    return rsa.generate_private_key(65537, int(profile.key.removeprefix("rsa-")))
+
+
+def key_type(key: PublicKey) -> str:
+    """Return the type of a key in the profiles' words, such as "ec-p256" or "rsa-2048"."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa-{key.key_size}"
+    return next((ours for ours, curve in _CURVES.items() if isinstance(key.curve, curve)), key.curve.name)
+
+
+def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+    """Return the hash that `key` signs with: one of its own strength (NIST SP 800-57, 5.6.1.2)."""
+    return hashes.SHA384() if key.key_size == 384 else hashes.SHA256()
 
 
 def window(profile: Profile, now: datetime, issuer: x509.Certificate | None = None) -> Validity:
@@ -72,14 +94,15 @@ def self_signed(
     profile: Profile, name: x509.Name, key: PrivateKey, valid: Validity
 ) -> x509.Certificate:
     """Return a root certificate of `key`. It names no authority key: it is its own (4.2.1.1)."""
-    return _unsigned(profile, name, name, key.public_key(), valid).sign(key, hashes.SHA256())
+    builder = _unsigned(profile, name, name, key.public_key(), valid)
+    return builder.sign(key, signature_hash(key))
 
 
 def signed(
     profile: Profile,
     name: x509.Name,
     names: list[x509.GeneralName],
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: PublicKey,
     valid: Validity,
     issuer: Issuer,
 ) -> x509.Certificate:
@@ -88,14 +111,14 @@ def signed(
     builder = builder.add_extension(issuer.key_identifier, critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(issuer.key, hashes.SHA256())
+    return builder.sign(issuer.key, signature_hash(issuer.key))
 
 
 def _unsigned(
     profile: Profile,
     name: x509.Name,
     issuer: x509.Name,
-    public_key: ec.EllipticCurvePublicKey,
+    public_key: PublicKey,
     valid: Validity,
 ) -> x509.CertificateBuilder:
     starts, ends = valid
@@ -127,7 +150,24 @@ def _of_profile(profile: Profile) -> tuple[tuple[x509.ExtensionType, bool], ...]
     if profile.extended_key_usage:
         oids = [x509.ObjectIdentifier(EXTENDED_KEY_USAGES[n]) for n in profile.extended_key_usage]
         found.append((x509.ExtendedKeyUsage(oids), False))
+    if profile.permitted_names:
+        permitted = [_constraint(text) for text in profile.permitted_names]
+        found.append((x509.NameConstraints(permitted, excluded_subtrees=None), True))
+    if profile.crl_url:
+        place: list[x509.GeneralName] = [x509.UniformResourceIdentifier(profile.crl_url)]
+        found.append((x509.CRLDistributionPoints([_point(place)]), False))
     return tuple(found)
+
+
+def _constraint(text: str) -> x509.GeneralName:
+    kind, _, value = text.partition(":")
+    if kind == "ip":
+        return x509.IPAddress(ipaddress.ip_network(value))
+    return x509.DNSName(value)
+
+
+def _point(place: list[x509.GeneralName]) -> x509.DistributionPoint:
+    return x509.DistributionPoint(place, relative_name=None, reasons=None, crl_issuer=None)
 
 
 def is_ca(certificate: x509.Certificate) -> bool:
@@ -162,8 +202,42 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 def serial(certificate: x509.Certificate) -> str:
     """Return the serial number in lower-case hexadecimal, two digits an octet."""
-    digits = f"{certificate.serial_number:x}"
+    return serial_text(certificate.serial_number)
+
+
+def serial_text(number: int) -> str:
+    """Return a serial number as `serial` writes it."""
+    digits = f"{number:x}"
     return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def der(certificate: x509.Certificate) -> bytes:
+    """Return the certificate as DER."""
+    return certificate.public_bytes(Encoding.DER)
+
+
+def own_key(certificate: x509.Certificate) -> str:
+    """Return the subject key identifier in lower-case hexadecimal, "" where there is none."""
+    found = _extension(certificate, x509.SubjectKeyIdentifier)
+    return found.digest.hex() if found else ""
+
+
+def issuer_key(certificate: x509.Certificate) -> str:
+    """Return the issuer's key identifier in lower-case hexadecimal, "" where nothing tells.
+
+    A root that names none is its own issuer (RFC 5280 section 4.2.1.1).
+    """
+    found = _extension(certificate, x509.AuthorityKeyIdentifier)
+    if found and found.key_identifier:
+        return found.key_identifier.hex()
+    return own_key(certificate) if certificate.issuer == certificate.subject else ""
+
+
+def _extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except (x509.ExtensionNotFound, ValueError):
+        return None
 
 
 def _whole_second(moment: datetime) -> datetime:

@@ -13,7 +13,6 @@ import textwrap
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import padding, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
@@ -64,8 +63,10 @@ def decrypt(pem: bytes, passphrase: bytes) -> PrivateKey:
             "wrong passphrase, or the key file is damaged",
             hint="type the passphrase that was chosen at firmshake init",
         ) from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise Error("the key is not an EC key", hint="put back the file that firmshake init made")
+    if not isinstance(key, PrivateKey):
+        raise Error(
+            "the key is neither EC nor RSA", hint="put back the file that firmshake init made"
+        )
     return key
 
 

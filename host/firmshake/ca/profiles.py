@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
+import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
 
-KEY_TYPES = ("ec-p256",)
+KEY_TYPES = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 
 # RFC 5280 section 4.2.1.3, and the name that `cryptography` has for each
 KEY_USAGES = {
@@ -37,6 +40,7 @@ class Profile:
     """What a kind of certificate is allowed to be.
 
     `path_length` is None for an end entity; a CA has one (RFC 5280 section 4.2.1.9).
+    `permitted_names` is for CAs: "dns:NAME" or "ip:NETWORK" each. `crl_url` may be empty.
     """
 
     name: str
@@ -46,6 +50,8 @@ class Profile:
     key_usage: tuple[str, ...]
     extended_key_usage: tuple[str, ...]
     path_length: int | None
+    permitted_names: tuple[str, ...] = ()
+    crl_url: str = ""
 
     @property
     def is_ca(self) -> bool:
@@ -65,10 +71,11 @@ class Profiles:
 @functools.cache
 def load() -> Profiles:
     """Return the profiles that come with firmshake."""
-    return parse(_text())
+    return parse(text())
 
 
-def _text() -> str:
+def text() -> str:
+    """Return the profiles that come with firmshake as TOML, with a comment for each value."""
     try:
         return (importlib.resources.files("firmshake.certs") / "profiles.toml").read_text("utf-8")
     except ModuleNotFoundError:
@@ -76,10 +83,10 @@ def _text() -> str:
         return (Path(__file__).parents[3] / "certs" / "profiles.toml").read_text("utf-8")
 
 
-def parse(text: str) -> Profiles:
-    """Return the profiles in TOML `text`; raise Error where a value is missing or wrong."""
+def parse(toml: str) -> Profiles:
+    """Return the profiles in the TOML text; raise Error where a value is missing or wrong."""
     try:
-        tables = tomllib.loads(text)
+        tables = tomllib.loads(toml)
     except (ValueError, RecursionError) as error:
         raise Error(f"certificate profiles: {error}") from None
     return Profiles(
@@ -104,7 +111,40 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
         key_usage=_names(table, name, "key_usage", KEY_USAGES),
         extended_key_usage=_names(table, name, "extended_key_usage", EXTENDED_KEY_USAGES),
         path_length=_whole(table, name, "path_length", low=0) if ca else None,
+        permitted_names=_permitted(table, name, ca),
+        crl_url=_url(table, name),
     )
+
+
+def _permitted(table: Mapping[str, object], name: str, ca: bool) -> tuple[str, ...]:
+    names = table.get("permitted_names", [])
+    if not isinstance(names, list) or not all(map(_is_constraint, names)) or (names and not ca):
+        raise Error(
+            f"certificate profiles: permitted_names in [{name}] may hold 'dns:NAME' and"
+            " 'ip:NETWORK', in a CA only"
+        )
+    return tuple(names)
+
+
+def _is_constraint(item: object) -> bool:
+    if not isinstance(item, str):
+        return False
+    kind, _, value = item.partition(":")
+    if kind == "dns":
+        return is_host(value) and not is_address(value)
+    try:
+        return kind == "ip" and bool(ipaddress.ip_network(value))
+    except ValueError:
+        return False
+
+
+def _url(table: Mapping[str, object], name: str) -> str:
+    url = table.get("crl_url", "")
+    # http and not https: the list is signed, and checking a server's certificate to fetch what
+    # certificates are checked by runs in circles (RFC 5280 section 8)
+    if not isinstance(url, str) or not re.fullmatch(r"(http://[!-~]{1,200})?", url):
+        raise Error(f"certificate profiles: crl_url in [{name}] must be an http:// address, or ''")
+    return url
 
 
 def _whole(table: Mapping[str, object], name: str, key: str, low: int) -> int:

@@ -1,4 +1,4 @@
-"""What the registry answers with, and how it is asked. Does no I/O."""
+"""What the registry is given and answers with, and how it is asked. Does no I/O."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from cryptography import x509
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import RowMapping
 
@@ -13,15 +14,48 @@ from firmshake.registry.schema import CERTIFICATES, DEVICES
 
 
 @dataclass(frozen=True)
+class Issued:
+    """A certificate that was signed, to be recorded. `kind` is one of KINDS.
+
+    `device_id` is that of a device's. `event` is what the log calls it: "issued", or "imported"
+    where another CA signed it.
+    """
+
+    kind: str
+    certificate: x509.Certificate
+    device_id: str | None = None
+    event: str = "issued"
+
+
+@dataclass(frozen=True)
 class CertificateRecord:
-    """A certificate that was issued: never the key. `serial_number` is lower-case hexadecimal."""
+    """A certificate that was issued: never the key. `serial_number` is lower-case hexadecimal.
+
+    `issuer` is the key identifier of the CA that signed it, in lower-case hexadecimal. `reason` is
+    one of RFC 5280 section 5.3.1, and None like `revoked_at` where it was not revoked.
+    """
 
     serial_number: str
     fingerprint_sha256: str
-    device_id: str
+    kind: str
+    subject: str
+    device_id: str | None
+    issuer: str
     not_before: datetime
     not_after: datetime
     issued_at: datetime
+    revoked_at: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class CrlRecord:
+    """A revocation list that was signed; `issuer` as in a certificate's record."""
+
+    issuer: str
+    number: int
+    this_update: datetime
+    next_update: datetime
 
 
 @dataclass(frozen=True)
@@ -50,6 +84,9 @@ class Change:
     serial_number: str | None
 
 
+CERTIFICATE_COLUMNS = [CERTIFICATES.c[field.name] for field in fields(CertificateRecord)]
+
+
 def devices_query() -> Select[Any]:
     """Return the query for all devices, by id, each beside the last certificate it was given."""
     every = CERTIFICATES.alias()
@@ -60,14 +97,16 @@ def devices_query() -> Select[Any]:
         .scalar_subquery()
     )
     both = DEVICES.outerjoin(CERTIFICATES, CERTIFICATES.c.id == last)
-    return select(DEVICES, CERTIFICATES).select_from(both).order_by(DEVICES.c.device_id)
+    return select(DEVICES, *CERTIFICATE_COLUMNS).select_from(both).order_by(DEVICES.c.device_id)
 
 
 def device_of(row: RowMapping) -> DeviceRecord:
     """Return the record in a row of that query."""
     device = {field.name: row[DEVICES.c[field.name]] for field in fields(DeviceRecord)[:-1]}
-    if row[CERTIFICATES.c.id] is None:
-        return DeviceRecord(**device, certificate=None)
-    columns = [field.name for field in fields(CertificateRecord)]
-    last = CertificateRecord(**{name: row[CERTIFICATES.c[name]] for name in columns})
-    return DeviceRecord(**device, certificate=last)
+    known = row[CERTIFICATES.c.serial_number] is not None
+    return DeviceRecord(**device, certificate=certificate_of(row) if known else None)
+
+
+def certificate_of(row: RowMapping) -> CertificateRecord:
+    """Return the record in a row that has the certificates' columns."""
+    return CertificateRecord(**{column.name: row[column] for column in CERTIFICATE_COLUMNS})

@@ -8,14 +8,31 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, MetaData, String, Table, TypeDecorator
+from sqlalchemy import (
+    DDL,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    event,
+)
 
 # what `PRAGMA application_id` says, so that no other SQLite file passes for a registry: "fshk"
 APPLICATION_ID = 0x6673686B
 # what `PRAGMA user_version` says; it goes up when a table changes
-VERSION = 1
+VERSION = 2
 
 STATES = ("planned", "issued", "written", "proved", "failed")
+
+# what a certificate is for; also the names of the profiles
+KINDS = ("root", "intermediate", "broker", "device", "other")
 
 
 class Moment(TypeDecorator[datetime]):
@@ -53,12 +70,58 @@ CERTIFICATES = Table(
     # RFC 5280 section 4.1.2.2: 20 octets at most
     Column("serial_number", String(40), nullable=False, unique=True),
     Column("fingerprint_sha256", String(64), nullable=False, unique=True),
-    Column("device_id", ForeignKey(DEVICES.c.device_id), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("subject", String(200), nullable=False),  # the common name
+    # None for what is not a device's
+    Column("device_id", ForeignKey(DEVICES.c.device_id)),
+    # the issuer's key identifier, RFC 5280 section 4.2.1.1
+    Column("issuer", String(64), nullable=False),
+    Column("der", LargeBinary, nullable=False),
     Column("not_before", Moment, nullable=False),
     Column("not_after", Moment, nullable=False, index=True),
     Column("issued_at", Moment, nullable=False),
+    Column("revoked_at", Moment),
+    Column("reason", String(32)),  # RFC 5280 section 5.3.1
     Index("certificates_of_device", "device_id", "id"),
 )
+Index(
+    "certificates_revoked",
+    CERTIFICATES.c.issuer,
+    CERTIFICATES.c.id,
+    sqlite_where=CERTIFICATES.c.revoked_at.is_not(None),
+    postgresql_where=CERTIFICATES.c.revoked_at.is_not(None),
+)
+
+# the revocation lists that were signed
+CRLS = Table(
+    "crls",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("issuer", String(64), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("this_update", Moment, nullable=False),
+    Column("next_update", Moment, nullable=False),
+    UniqueConstraint("issuer", "number"),
+)
+
+# everything that the CA has signed and revoked; each row's hash covers the row before (log.py)
+LOG = Table(
+    "log",
+    METADATA,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("entry", Text, nullable=False),
+    Column("sha256", String(64), nullable=False),
+)
+# against mistakes; who can write the file can take them away, and then the hashes tell
+for _verb in ("UPDATE", "DELETE"):
+    event.listen(
+        LOG,
+        "after_create",
+        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1 has no annotations for it
+            f"CREATE TRIGGER log_no_{_verb.lower()} BEFORE {_verb} ON log"
+            " BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
+        ).execute_if(dialect="sqlite"),
+    )
 
 # one row a change, never altered
 HISTORY = Table(

@@ -1,11 +1,12 @@
 """The registry: which devices there are, which certificates they were given, how far each has come.
 
-One SQLite file. It holds serial numbers, fingerprints, dates and states; never a private key.
+One SQLite file. It holds certificates, dates, states and the log; never a private key. What it
+answers about certificates is in query.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -13,14 +14,17 @@ from typing import Any, Self
 from cryptography import x509
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
-from sqlalchemy.exc import IntegrityError
 
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
+from firmshake.registry import issuance
 from firmshake.registry.file import READ, RegistryFile
+from firmshake.registry.query import Queries
 from firmshake.registry.record import (
     Change,
+    CrlRecord,
     DeviceRecord,
+    Issued,
     device_of,
     devices_query,
 )
@@ -31,7 +35,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Registry:
+class Registry(Queries):
     """A registry, nothing of which is held open between two calls; threads may share one.
 
     Every method raises Error where the file can't be read or written.
@@ -65,23 +69,56 @@ class Registry:
 
         Raises Error where its serial number or fingerprint is known already.
         """
-        now, serial = self._clock(), certificates.serial(certificate)
+        now = self._clock()
         known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
-        row = {
-            "serial_number": serial,
-            "fingerprint_sha256": certificates.fingerprint(certificate),
-            "device_id": device_id,
-            "not_before": certificate.not_valid_before_utc,
-            "not_after": certificate.not_valid_after_utc,
-            "issued_at": now,
-        }
         with self._file.transaction() as connection:
             _put_device(connection, device_id, "issued", None, now, known)
-            try:
-                connection.execute(CERTIFICATES.insert().values(row))
-            except IntegrityError:
-                raise Error(f"the certificate {serial} is in the registry already") from None
+            issuance.record(connection, now, [Issued("device", certificate, device_id)])
+            serial = certificates.serial(certificate)
             _put_history(connection, device_id, "issued", None, now, serial)
+
+    def record_devices(self, issued: Sequence[Issued]) -> None:
+        """Record the certificates of many devices, known or new, in one transaction."""
+        now = self._clock()
+        device = {"state": "issued", "verdict": None, "changed_at": now, "created_at": now}
+        devices = [{"device_id": item.device_id, **device} for item in issued]
+        put = insert(DEVICES)
+        changed = {name: put.excluded[name] for name in ("state", "verdict", "changed_at")}
+        history = [
+            {
+                "at": now,
+                "device_id": item.device_id,
+                "state": "issued",
+                "serial_number": certificates.serial(item.certificate),
+            }
+            for item in issued
+        ]
+        with self._file.transaction() as connection:
+            connection.execute(
+                put.on_conflict_do_update(index_elements=["device_id"], set_=changed), devices
+            )
+            issuance.record(connection, now, issued)
+            connection.execute(HISTORY.insert(), history)
+
+    def record(self, *issued: Issued) -> None:
+        """Record certificates that are no device's: of the CA itself, of brokers, from elsewhere.
+
+        Raises Error where the serial number or fingerprint of one is known already.
+        """
+        with self._file.transaction() as connection:
+            issuance.record(connection, self._clock(), issued)
+
+    def revoke(self, serials: Sequence[str], reason: str) -> None:
+        """Revoke the certificates of these serial numbers, all or, with an Error, none."""
+        with self._file.transaction() as connection:
+            for serial in serials:
+                _check_revocable(connection, serial)
+            issuance.revoke(connection, self._clock(), serials, reason)
+
+    def number_crl(self, issuer: str, this_update: datetime, next_update: datetime) -> CrlRecord:
+        """Record the revocation list that `issuer` is about to sign; return it with its number."""
+        with self._file.transaction() as connection:
+            return issuance.number_crl(connection, issuer, this_update, next_update)
 
     def set_state(
         self,
@@ -96,6 +133,8 @@ class Registry:
         """Record that `device_id`, known or new, is in `state` (one of STATES).
 
         The verdict replaces the last one, by None too; of the rest only what is given is changed.
+        A device that is "written" has its last certificate: those before it are revoked, as
+        superseded.
         """
         assert state in STATES, state
         now = self._clock()
@@ -103,6 +142,9 @@ class Registry:
         with self._file.transaction() as connection:
             _put_device(connection, device_id, state, verdict, now, known)
             _put_history(connection, device_id, state, verdict, now, None)
+            if state == "written":
+                # the old key is gone from the board; should somebody have it, it opens nothing
+                issuance.supersede(connection, now, device_id)
 
     def device(self, device_id: str) -> DeviceRecord | None:
         """Return what is known of `device_id`, or None."""
@@ -122,6 +164,19 @@ class Registry:
         with self._file.transaction(READ) as connection:
             rows = connection.execute(query).mappings().all()
         return [Change(**{key: row[key] for key in row if key != "id"}) for row in rows]
+
+
+def _check_revocable(connection: Connection, serial: str) -> None:
+    columns = (CERTIFICATES.c.subject, CERTIFICATES.c.revoked_at, CERTIFICATES.c.reason)
+    query = select(*columns).where(CERTIFICATES.c.serial_number == serial)
+    found = connection.execute(query).first()
+    if found is None:
+        raise Error(f"no certificate {serial} in the registry", hint="see: firmshake ca list")
+    if found.revoked_at is not None:
+        raise Error(
+            f"the certificate {serial} of {found.subject!r} was revoked already, on"
+            f" {found.revoked_at:%Y-%m-%d} as {found.reason}"
+        )
 
 
 def _put_device(
