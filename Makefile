@@ -39,11 +39,11 @@ lint: setup
 	$(BIN)/mypy
 
 test: lint
-	@$(SETUP) --wide || echo "make test: going on without the 32-bit MicroPython"
+	@$(SETUP) --tests || echo "make test: going on without that: tests that want it will fail"
 	$(BIN)/python -m pytest -n 2
 
 bench:
-	@$(SETUP) --wide
+	@$(SETUP) --benches
 	@exec $(BIN)/python benches/run.py
 
 fuzz: setup

@@ -18,7 +18,8 @@ from progress import complaint
 
 NO_PACKAGES = (
     "check that `apt-get update` works on this machine and reaches its mirror, then repeat; or "
-    "install MicroPython 1.23 or later, mosquitto 2 or later and libfaketime yourself"
+    "install MicroPython 1.23 or later, mosquitto 2 or later and libfaketime yourself; the tests "
+    "also want SoftHSM2 and RabbitMQ, the benches easy-rsa and cfssl"
 )
 
 
@@ -60,12 +61,15 @@ class Archive:
         done = run(command, check=False)
         return next((fields.get("Version", "") for fields in debian.stanzas(done)), "")
 
-    def resolve(self, wanted: list[str]) -> list[debian.Package]:
-        """The wanted packages and the libraries they need. Raises Error if apt finds no way."""
+    def resolve(self, wanted: list[str], parts: str = "") -> list[debian.Package]:
+        """The wanted packages and the libraries they need. Raises Error if apt finds no way.
+
+        Packages whose names begin with `parts`, where it is not empty, are followed too.
+        """
         listing = self._apt("install", "--print-uris", "--yes", *wanted)
         exact = debian.chosen(listing)
         shown = run(["apt-cache", "-c", str(self._config), "show", *exact])
-        return debian.needed(wanted, debian.index(shown))
+        return debian.needed(wanted, debian.index(shown), parts)
 
     def unpack(self, packages: Iterable[debian.Package], into: Path) -> None:
         """Download the packages, checked against the signed index, and unpack them in `into`."""
@@ -78,6 +82,8 @@ class Archive:
         for parcel in sorted(parcels.glob("*.deb")):
             run(["dpkg-deb", "--extract", str(parcel), str(into)])
             parcel.unlink()
+        for name in ("doc", "lintian", "locale", "man"):
+            shutil.rmtree(into / "usr/share" / name, ignore_errors=True)
 
     def sibling(self, folder: Path, architecture: str) -> Archive:
         """The same suite of the same mirror for another architecture."""
@@ -130,6 +136,18 @@ _FOREIGN = (
 def machine_architecture() -> str:
     """dpkg's name of this machine's architecture, as amd64."""
     return run(["dpkg", "--print-architecture"]).strip()
+
+
+def machine_packages(architecture: str) -> set[str]:
+    """The packages that are installed on this machine."""
+    form = "${db:Status-Status} ${Package} ${Architecture}\\n"
+    return debian.installed(run(["dpkg-query", "--show", f"--showformat={form}"]), architecture)
+
+
+def machine_release() -> dict[str, str]:
+    """The fields of this machine's os-release(5); none where it has no such file."""
+    release = Path("/etc/os-release")
+    return debian.os_release(release.read_text() if release.is_file() else "")
 
 
 def machine_mirrors() -> list[debian.Mirror]:

@@ -17,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import environment
+import peers
 import programs
-from firmshake import tools
+from firmshake import toolfolder
 from firmshake.errors import Error
 from progress import fault, say, stop
 
@@ -26,19 +27,39 @@ SOURCE = Path(__file__).resolve().parent.parent
 VENV = SOURCE / ".venv"
 TOOLS = SOURCE / ".tools"
 STAMP = ".stamp"
-SCRIPTS = ("setup/main.py", "setup/environment.py", "setup/programs.py", "setup/archive.py")
-VENV_DEPENDS = (*SCRIPTS[:2], "requirements/build.txt", "requirements/dev.txt", "pyproject.toml")
-TOOLS_DEPENDS = (*SCRIPTS, "host/firmshake/debian.py", "host/firmshake/tools.py")
+VENV_DEPENDS = (
+    "setup/main.py",
+    "setup/environment.py",
+    "requirements/build.txt",
+    "requirements/dev.txt",
+    "pyproject.toml",
+)
+TOOLS_DEPENDS = (
+    "setup/main.py",
+    "setup/programs.py",
+    "setup/peers.py",
+    "setup/archive.py",
+    "host/firmshake/debian.py",
+    "host/firmshake/tools.py",
+    "host/firmshake/toolfolder.py",
+)
+# what is fetched only where it is asked for: a demonstration needs none of it
+EXTRA = {
+    "wide": ("micropython32",),
+    "tests": ("micropython32", "softhsm2", "rabbitmq"),
+    "benches": ("micropython32", "softhsm2", "rabbitmq", "easyrsa", "cfssl"),
+}
 
 
 def main() -> int:
     """Set up what is missing; returns the exit status."""
     parser = argparse.ArgumentParser(description="make .venv and .tools of this source folder")
-    parser.add_argument("--wide", action="store_true", help="the 32-bit MicroPython too")
-    options = parser.parse_args()
+    for name in EXTRA:
+        parser.add_argument(f"--{name}", dest="extra", action="append_const", const=name)
+    extra = {one for name in parser.parse_args().extra or () for one in EXTRA[name]}
     try:
         with _only_one():
-            _set_up(options.wide)
+            return _set_up(extra)
     except Error as error:
         stop(error.message, error.hint)
         return 1
@@ -49,34 +70,54 @@ def main() -> int:
     except KeyboardInterrupt:
         stop("interrupted", "repeat it to go on; nothing was left half done")
         return 130
-    return 0
 
 
-def _set_up(wide: bool) -> None:
+def _set_up(extra: set[str]) -> int:
     with_venv = not (_is_done(VENV, _venv_stamp()) and (VENV / "bin/python").exists())
     noted = _noted()
-    # what a bench once asked for stays
-    wide = wide or "micropython32" in noted
+    # what was asked for once stays
+    extra |= noted.keys() & {*EXTRA["benches"]}
     current = noted if _is_done(TOOLS, _tools_stamp()) else {}
-    with_tools = not programs.wanted(wide) <= set(current)
+    with_tools = not {*programs.PACKAGES, *extra} <= current.keys()
     if not (with_venv or with_tools):
-        return
+        return 0
     with _scratch(TOOLS) as work:
         source = programs.Source(work)
         if with_venv:
             environment.provide(SOURCE, VENV, lambda: programs.pip_wheel(source, work))
             _write_stamp(VENV, _venv_stamp())
-        if with_tools:
-            found = programs.provide(TOOLS, source, work, current, wide)
-            tools.write_manifest(TOOLS, found)
-            _write_stamp(TOOLS, _tools_stamp())
-    say("done")
+        failures = _programs(source, work, current, extra) if with_tools else []
+    for error in failures:
+        stop(error.message, error.hint)
+    if not failures:
+        say("done")
+    return 1 if failures else 0
+
+
+def _programs(
+    source: programs.Source, work: Path, current: dict[str, list[str]], extra: set[str]
+) -> list[Error]:
+    """Get what is missing of the programs; what is asked for besides may fail, one by one."""
+    found = programs.provide(TOOLS, source, work, current)
+    failures: dict[str, Error] = {}
+    for name in sorted(extra - found.keys()):
+        try:
+            if name == "micropython32":
+                found |= programs.narrow(TOOLS, source, work)
+            else:
+                found |= peers.provide(name, TOOLS, source, work)
+        except Error as error:
+            # for one reason many fail
+            failures[error.message] = error
+    toolfolder.write_manifest(TOOLS, found)
+    _write_stamp(TOOLS, _tools_stamp())
+    return list(failures.values())
 
 
 def _noted() -> dict[str, list[str]]:
     """The programs noted that still exist: one from PATH may have been removed since."""
     try:
-        noted = tools.read_manifest(TOOLS)
+        noted = toolfolder.read_manifest(TOOLS)
     except Error:
         return {}
     return {name: command for name, command in noted.items() if _exists(command)}

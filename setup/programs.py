@@ -6,11 +6,17 @@ installed.
 
 from __future__ import annotations
 
-import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from archive import NO_PACKAGES, Archive, machine_architecture, machine_mirrors
+from archive import (
+    NO_PACKAGES,
+    Archive,
+    machine_architecture,
+    machine_mirrors,
+    machine_release,
+)
 from firmshake import debian, tools
 from firmshake.errors import Error
 from progress import say
@@ -43,6 +49,8 @@ class Source:
     def __init__(self, work: Path) -> None:
         self._work = work
         self._found: Archive | None = None
+        self._own: Archive | None = None
+        self._lists: dict[tuple[str, str], Archive] = {}
 
     def archive(self) -> Archive:
         """The first archive of the machine's mirrors that has a recent MicroPython.
@@ -53,39 +61,54 @@ class Source:
             self._found = self._search()
         return self._found
 
+    def own(self) -> Archive:
+        """The archive of the machine's own release. Raises Error if there is none."""
+        if self._own is None:
+            tries = debian.own_suites(machine_mirrors(), machine_release())
+            self._own = self._first(tries, lambda archive: "")
+        return self._own
+
     def _search(self) -> Archive:
-        release = Path("/etc/os-release")
-        fields = debian.os_release(release.read_text() if release.is_file() else "")
-        tries = debian.candidates(machine_mirrors(), fields)
+        def lacks(archive: Archive) -> str:
+            version = debian.version_of(archive.version("micropython"))
+            return "" if version >= tools.MICROPYTHON_AT_LEAST else "MicroPython 1.23 or later"
+
+        return self._first(debian.candidates(machine_mirrors(), machine_release()), lacks)
+
+    def _first(
+        self, tries: list[tuple[debian.Family, str, str]], lacks: Callable[[Archive], str]
+    ) -> Archive:
+        """The first of these that can be read and lacks nothing."""
         reason = "apt lists no Debian or Ubuntu mirror here"
-        for number, (family, uri, suite) in enumerate(tries):
-            say(f"reading the package list of {family.name} {suite} at {_host(uri)}")
-            archive = Archive(self._work / f"apt-{number}", family, uri, suite)
+        for place in tries:
             try:
-                archive.update()
+                archive = self._read(*place)
             except Error as error:
                 reason = error.message
                 continue
-            if debian.version_of(archive.version("micropython")) >= tools.MICROPYTHON_AT_LEAST:
+            missing = lacks(archive)
+            if not missing:
                 return archive
-            reason = f"{family.name} {suite} has no MicroPython 1.23 or later"
-        raise Error(f"cannot fetch MicroPython and mosquitto: {reason}", NO_PACKAGES)
+            reason = f"{archive.family.name} {archive.suite} has no {missing}"
+        raise Error(f"cannot fetch packages: {reason}", NO_PACKAGES)
 
-
-def wanted(wide: bool) -> set[str]:
-    """The programs without which nothing works."""
-    return set(PACKAGES) | ({"micropython32"} if wide else set())
+    def _read(self, family: debian.Family, uri: str, suite: str) -> Archive:
+        if (uri, suite) not in self._lists:
+            say(f"reading the package list of {family.name} {suite} at {_host(uri)}")
+            archive = Archive(self._work / f"apt-{len(self._lists)}", family, uri, suite)
+            archive.update()
+            self._lists[uri, suite] = archive
+        return self._lists[uri, suite]
 
 
 def provide(
-    folder: Path, source: Source, work: Path, current: dict[str, list[str]], wide: bool
+    folder: Path, source: Source, work: Path, current: dict[str, list[str]]
 ) -> dict[str, list[str]]:
-    """Every program's command by name, `current` completed by what is missing.
+    """The command of each program that everything needs, `current` completed by what is missing.
 
-    `wide` asks for the 32-bit MicroPython too. Raises Error where something can be had neither from
-    PATH nor from an archive.
+    Raises Error where something can be had neither from PATH nor from an archive.
     """
-    found = current if wanted(wide=False) <= set(current) else tools.recent_on_path()
+    found = current if set(PACKAGES) <= set(current) else current | tools.recent_on_path()
     missing = [name for name in PACKAGES if name not in found]
     if missing and sys.platform == "darwin":
         raise Error(f"cannot find {' and '.join(missing)}", ON_MACOS)
@@ -93,14 +116,13 @@ def provide(
         packages = [package for name in missing for package in PACKAGES[name]]
         root = _root(folder, source.archive(), packages, work)
         found |= {k: v for k, v in commands(root).items() if k not in found}
-    if wide and "micropython32" not in found:
-        found |= _wide(folder, source, work)
     for name in PACKAGES:
         _try_out(name, found[name])
     return found
 
 
-def _wide(folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
+def narrow(folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
+    """The commands of the 32-bit MicroPython and its libfaketime. Raises Error where none runs."""
     if sys.platform != "linux" or machine_architecture() != "amd64":
         raise Error("cannot run the 32-bit MicroPython on this machine", "use a PC with Linux")
     archive = source.archive().sibling(work / "apt-i386", "i386")
@@ -117,14 +139,17 @@ def _wide(folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
 
 def _root(folder: Path, archive: Archive, wanted: list[str], work: Path) -> Path:
     """The folder with the wanted packages of an archive: whole, or not there."""
-    root = folder / f"{archive.suite}-{archive.architecture}"
     packages = archive.resolve(wanted)
+    return unpacked(folder / f"{archive.suite}-{archive.architecture}", archive, packages, work)
+
+
+def unpacked(root: Path, archive: Archive, packages: list[debian.Package], work: Path) -> Path:
+    """`root`, made anew of these packages: whole, or as it was."""
     say(f"fetching {len(packages)} packages of {archive.suite} ({archive.architecture})")
-    fresh = work / f"root-{archive.architecture}"
+    fresh = work / f"fresh-{root.name}"
     archive.unpack(packages, fresh)
-    shutil.rmtree(fresh / "usr/share", ignore_errors=True)
     if root.exists():
-        root.rename(work / f"old-{archive.architecture}")
+        root.rename(work / f"old-{root.name}")
     fresh.rename(root)
     return root
 

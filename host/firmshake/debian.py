@@ -1,4 +1,4 @@
-"""Which packages to take from which Debian or Ubuntu archive, to have MicroPython and a broker.
+"""Which packages to take from which Debian or Ubuntu archive, to have the programs that we run.
 
 Reads what apt prints and chooses; setup/archive.py runs apt. Does no I/O.
 """
@@ -96,25 +96,58 @@ def candidates(
     origin or label. Where apt has never been updated it knows neither; then the system's own name
     decides, and the signature keeps out what is not that distribution's.
     """
-    known = list(listed)
-    likes = f"{os_release.get('ID', '')} {os_release.get('ID_LIKE', '')}".split()
-    tries = []
+    return [
+        (family, m.uri, suite)
+        for family, own in _archives(list(listed), os_release)
+        for suite in _suites(family, _running(family, own, os_release))
+        for m in own
+    ]
+
+
+def own_suites(
+    listed: Iterable[Mirror], os_release: Mapping[str, str]
+) -> list[tuple[Family, str, str]]:
+    """Where the machine's own release comes from, best first, as `candidates` says it.
+
+    What is loaded into a program of the machine's, or runs on its libraries, has to be from there.
+    """
+    return [
+        (family, m.uri, suite)
+        for family, own in _archives(list(listed), os_release)
+        if family == family_of(os_release) and (suite := _running(family, own, os_release))
+        for m in own
+    ]
+
+
+def _archives(
+    known: list[Mirror], os_release: Mapping[str, str]
+) -> Iterator[tuple[Family, list[Mirror]]]:
+    """Each family with the mirrors of it."""
     for family in FAMILIES:
         own = [m for m in known if m.origin == m.label == family.name]
-        if not own and likes and family.name.lower() == _first_family(likes):
+        if not own and family == family_of(os_release):
             own = sorted(
                 (m for m in known if not m.origin), key=lambda m: not family.named_in(m.uri)
             )
-        running = next(
-            (m.codename for m in own if m.codename), os_release.get("VERSION_CODENAME", "")
-        )
-        tries += [(family, m.uri, suite) for suite in _suites(family, running) for m in own]
-    return tries
+        yield family, own
 
 
-def _first_family(likes: list[str]) -> str:
-    names = [family.name.lower() for family in FAMILIES]
-    return next((like for like in likes if like in names), "")
+def _running(family: Family, own: Iterable[Mirror], os_release: Mapping[str, str]) -> str:
+    """The code name of the release that runs here, "" where nothing tells."""
+    name = family.name.lower()
+    # a derivative has a code name of its own, and tells its parent's beside it
+    field = (
+        "VERSION_CODENAME" if os_release.get("ID") == name else f"{family.name.upper()}_CODENAME"
+    )
+    listed = (m.codename for m in own if m.codename)
+    return os_release.get(field, "") or next(listed, "")
+
+
+def family_of(os_release: Mapping[str, str]) -> Family | None:
+    """The family that a machine's system belongs to, by its nearest parent."""
+    likes = f"{os_release.get('ID', '')} {os_release.get('ID_LIKE', '')}".split()
+    names = {family.name.lower(): family for family in FAMILIES}
+    return next((names[like] for like in likes if like in names), None)
 
 
 def _suites(family: Family, running: str) -> list[str]:
@@ -127,9 +160,10 @@ def is_library(name: str) -> bool:
     return name.startswith("lib") or name == "zlib1g"
 
 
-def needed(wanted: Iterable[str], index: Mapping[str, Package]) -> list[Package]:
+def needed(wanted: Iterable[str], index: Mapping[str, Package], parts: str = "") -> list[Package]:
     """The wanted packages and the libraries that they need, directly or through libraries.
 
+    Packages whose names begin with `parts`, unless that is empty, are followed as libraries are.
     `index` is what apt resolved: of alternatives and virtual packages it holds the chosen ones.
     """
     virtual = {name: package.name for package in index.values() for name in package.provides}
@@ -139,7 +173,8 @@ def needed(wanted: Iterable[str], index: Mapping[str, Package]) -> list[Package]
         package = index[todo.pop()]
         found[package.name] = package
         names = (virtual.get(n, n) for group in package.depends for n in group)
-        todo += [n for n in names if n in index and is_library(n) and n not in found]
+        followed = (n for n in names if is_library(n) or (parts and n.startswith(parts)))
+        todo += [n for n in followed if n in index and n not in found]
     return [found[name] for name in sorted(found)]
 
 
@@ -166,6 +201,14 @@ def version_of(text: str) -> tuple[int, int]:
     """The first two numbers of a Debian version, its epoch left out: 1.25 of "1:1.25.0+ds-1"."""
     found = re.match(r"(?:\d+:)?(\d+)\.(\d+)", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
+
+
+def installed(listing: str, architecture: str) -> set[str]:
+    """The packages that the machine has, from dpkg-query's status, name and architecture."""
+    rows = (line.split() for line in listing.splitlines())
+    return {
+        row[1] for row in rows if len(row) == 3 and row[0] == "installed" and row[2] == architecture
+    }
 
 
 def os_release(text: str) -> dict[str, str]:

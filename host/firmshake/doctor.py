@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from firmshake import boardfiles
 from firmshake.ca.authority import Authority
 from firmshake.errors import Error
+from firmshake.registry import Issued, Registry
 
 DEVICE = "doctor"  # the client id where there is no certificate to take it from
 
@@ -40,9 +41,15 @@ def identity_files(ca: bytes, cert: bytes | None, key: bytes | None) -> dict[str
 
 
 def issued(
-    authority: Authority, device_id: str, now: datetime, believed: datetime | None = None
+    authority: Authority,
+    registry: Registry,
+    device_id: str,
+    now: datetime,
+    believed: datetime | None = None,
 ) -> dict[str, bytes]:
     """The files of an identity of `device_id` that is made for one climb, in memory only.
+
+    It is in the registry's log, as everything that the CA signs, and is no device's there.
 
     It is valid now and at the time that the agent believes, as far as the CA itself is. Raises
     Error where the CA issues nothing now.
@@ -52,7 +59,9 @@ def issued(
     # in this order nothing leaves the range of years that there are
     starts = max(min(times), own.not_valid_before_utc + _BACKDATED) - _BACKDATED
     ends = min(max(times), own.not_valid_after_utc - _SHORT_LIFE) + _SHORT_LIFE
-    return boardfiles.identity_files(authority.issue(device_id, now=now, valid=(starts, ends)))
+    made = authority.issue(device_id, now=now, valid=(starts, ends))
+    registry.record(Issued("other", made.certificate))
+    return boardfiles.identity_files(made)
 
 
 def certificates_der(data: bytes) -> bytes:

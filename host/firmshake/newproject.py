@@ -8,12 +8,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from firmshake import brokerconfig, fleetfile, fleettemplate, newfile, project
-from firmshake.ca import authority, keyfile
-from firmshake.ca.authority import Authority, Root
+from firmshake.ca import creation, lists, profiles
+from firmshake.ca.certificate import Issuer
+from firmshake.ca.creation import Keeping, Made
 from firmshake.ca.identity import Identity
 from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
@@ -21,12 +19,13 @@ from firmshake.project import (
     BROKER_FOLDER,
     CA_FOLDER,
     FLEET_FILE,
+    PROFILES_FILE,
     REGISTRY_FILE,
     Broker,
     Project,
     Wifi,
 )
-from firmshake.registry import Registry
+from firmshake.registry import Issued, Registry
 from firmshake.staging import staged
 
 # what the folder's owner may commit and what never
@@ -50,23 +49,31 @@ def new_project(
     broker: Broker,
     passphrase: bytes,
     now: datetime,
+    root: Keeping | None = None,
+    issuing_uri: str | None = None,
+    imported: Made | None = None,
     name: str | None = None,
     wifi: Wifi | None = None,
     ntp: Sequence[str] = fleetfile.DEFAULT_NTP,
     keepalive_s: int = fleetfile.DEFAULT_KEEPALIVE_S,
     prefix: str | None = None,
     broker_names: Sequence[str] = (),
-    using: Profiles | None = None,
+    certificate_profiles: str | None = None,
 ) -> Project:
     """Make a project in `folder`, which is new or has no project in it, and return it.
 
-    The CA's keys are encrypted with `passphrase`. `name` is the folder's name unless given,
+    The CA's keys are encrypted with `passphrase`, the root's as `root` says where that is given;
+    with `issuing_uri` the intermediate's is made in that PKCS#11 token, and `passphrase` is its
+    PIN. `imported` is a CA that there is already. `name` is the folder's name unless given,
     `prefix` is made from it; `broker_names` are further names for the broker's certificate.
+    `certificate_profiles` is the text of a profiles.toml.
 
     Raises Error, with nothing changed, where a value is wrong, a project is there already, or the
     disk won't have it.
     """
     check_free(folder)
+    rules = certificate_profiles if certificate_profiles is not None else profiles.text()
+    using = profiles.parse(rules)
     title = name if name is not None else folder.resolve().name
     settings = fleettemplate.render(
         name=title,
@@ -87,12 +94,14 @@ def new_project(
     with staged(folder) as stage:
         _write(stage / FLEET_FILE, settings, newfile.PRIVATE)
         _check_settings(stage)  # as it will be read, and before a name goes into a certificate
-        root, issuing = authority.create(title, now=now, using=using)
-        _write_ca(stage / CA_FOLDER, root, issuing, passphrase)
-        identity = issuing.issue_broker(names, now=now, using=using)
+        keeping = Keeping(passphrase, issuing_uri)
+        made = imported or creation.create(title, now=now, keeping=keeping, root=root, using=using)
+        creation.write(stage / CA_FOLDER, made)
+        identity = made.issuing.issue_broker(names, now=now)
         _write_broker(stage / BROKER_FOLDER, identity, broker)
+        _write(stage / PROFILES_FILE, rules, _PUBLIC)
         _write(stage / ".gitignore", GITIGNORE, _PUBLIC)
-        Registry.create(stage / REGISTRY_FILE, clock=lambda: now)
+        _register(stage, made, identity, using, now)
     return project.load(folder)
 
 
@@ -100,7 +109,14 @@ def check_free(folder: Path) -> None:
     """Raise Error where `folder` is no place for a new project."""
     if os.path.lexists(folder) and not os.path.isdir(folder):  # answer, where Path's raise
         raise Error(f"{folder} is not a folder", hint="name a new or an empty folder")
-    for entry in (FLEET_FILE, CA_FOLDER, BROKER_FOLDER, REGISTRY_FILE, ".gitignore"):
+    for entry in (
+        FLEET_FILE,
+        CA_FOLDER,
+        BROKER_FOLDER,
+        REGISTRY_FILE,
+        PROFILES_FILE,
+        ".gitignore",
+    ):
         if os.path.lexists(folder / entry):
             raise Error(
                 f"{folder} already holds {entry}, and nothing was changed",
@@ -132,12 +148,25 @@ def _check_settings(stage: Path) -> None:
         raise Error(error.message.removeprefix(f"{stage / FLEET_FILE}: "), error.hint) from None
 
 
-def _write_ca(folder: Path, root: Root, issuing: Authority, passphrase: bytes) -> None:
-    folder.mkdir(mode=0o700)
-    keyfile.save(folder / "root.key", root.key, passphrase)
-    keyfile.save(folder / "intermediate.key", issuing.key, passphrase)
-    _write_certificate(folder / "root.crt", root.certificate)
-    _write_certificate(folder / "intermediate.crt", issuing.certificate)
+def _register(stage: Path, made: Made, broker: Identity, using: Profiles, now: datetime) -> None:
+    """Begin the registry with what was signed so far, and sign the first revocation lists.
+
+    A broker that is told to look into a list does not start without one.
+    """
+    registry = Registry.create(stage / REGISTRY_FILE, clock=lambda: now)
+    came = "imported" if made.imported else "issued"
+    own = made.issuing.certificate
+    registry.record(
+        Issued("root", made.root, event=came),
+        Issued("intermediate", own, event=came),
+        Issued("broker", broker.certificate),
+    )
+    folder, places = stage / CA_FOLDER, made.places
+    lists.publish(folder, places.issuing, made.issuing, registry, using.intermediate, now)
+    if made.root_key is not None:
+        root = Issuer(made.root_key, made.root)
+        lists.publish(folder, places.root, root, registry, using.root, now)
+    lists.gather(folder, places, stage / BROKER_FOLDER / lists.GATHERED)
 
 
 def _write_broker(folder: Path, identity: Identity, broker: Broker) -> None:
@@ -157,10 +186,6 @@ def _user() -> str:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
         raise Error(f"the user number {os.getuid()} has no name on this computer") from None
-
-
-def _write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    newfile.create(path, certificate.public_bytes(Encoding.PEM), _PUBLIC)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 from cryptography import x509
 
 from firmshake import fleetfile
-from firmshake.ca import keyfile
+from firmshake.ca import profiles, store
 from firmshake.ca.authority import Authority
+from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
 
 FLEET_FILE = "fleet.toml"
 REGISTRY_FILE = "registry.sqlite"
+PROFILES_FILE = "profiles.toml"
 CA_FOLDER = "ca"
 BROKER_FOLDER = "broker"
 
@@ -134,9 +136,20 @@ def _read(path: Path) -> str:
         raise Error(f"{path} is not UTF-8 (at line {line})", hint="save it as UTF-8") from None
 
 
+def profiles_of(project: Project) -> Profiles:
+    """Return the certificate profiles of the project; raise Error where its file is wrong."""
+    path = project.root / PROFILES_FILE
+    if not path.exists():
+        return profiles.load()
+    try:
+        return profiles.parse(_read(path))
+    except Error as error:
+        raise Error(f"{path}: {error.message.removeprefix(profiles.ABOUT)}", error.hint) from None
+
+
 def root_certificate(project: Project) -> x509.Certificate:
     """Return the root certificate of the project's CA; raise Error where it can't be read."""
-    return keyfile.load_certificate(project.ca_folder / "root.crt")
+    return store.certificate(project.ca_folder, store.read(project.ca_folder).root)
 
 
 def open_authority(project: Project, passphrase: bytes) -> Authority:
@@ -145,11 +158,4 @@ def open_authority(project: Project, passphrase: bytes) -> Authority:
     Raises Error where a file is missing or damaged, the files don't belong together, or the
     passphrase is wrong.
     """
-    folder = project.ca_folder
-    certificate = keyfile.load_certificate(folder / "intermediate.crt")
-    root = root_certificate(project)
-    key = keyfile.load(folder / "intermediate.key", passphrase)
-    try:
-        return Authority(key, certificate, root)
-    except Error as error:
-        raise Error(f"the CA in {folder}: {error.message}", error.hint) from None
+    return store.open_authority(project.ca_folder, passphrase, profiles_of(project))

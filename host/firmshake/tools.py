@@ -1,4 +1,4 @@
-"""Where the programs that firmshake runs are: MicroPython, mosquitto and libfaketime.
+"""Where the programs that firmshake runs are, and those that its tests and benches run it against.
 
 Three places, in this order: the folder named by FIRMSHAKE_TOOLS, `.tools/` of the source checkout
 that firmshake was installed from, and PATH. `make setup` fills a tools folder and notes in its
@@ -9,20 +9,18 @@ comes from PATH is asked for its version, once a process.
 from __future__ import annotations
 
 import functools
-import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from firmshake.errors import Error
+from firmshake.toolfolder import noted
 
-MANIFEST = "tools.json"
-FORMAT = 1
 # what `tls.SSLContext` with a verify callback needs; the module is new in 1.23
 MICROPYTHON_AT_LEAST = (1, 23)
 MOSQUITTO_AT_LEAST = (2, 0)
@@ -39,6 +37,17 @@ FAKETIME_PLACES = (
     "/usr/lib64/faketime/libfaketime.so.1",
     "/usr/lib/faketime/libfaketime.so.1",
 )
+# Debian's two, then Fedora's, Alpine's and Homebrew's
+SOFTHSM2_PLACES = (
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/*-linux-gnu*/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+)
+# the broker's own script: Debian's of that name on PATH wants to be root or the user rabbitmq
+RABBITMQ_PLACES = ("/usr/lib/rabbitmq/bin/rabbitmq-server",)
+EASYRSA_PLACES = ("/usr/share/easy-rsa/easyrsa",)
 MICROPYTHON_PROBE = (
     "import sys, tls, vfs; tls.SSLContext; vfs.VfsLfs2; print('%d.%d' % sys.implementation[1][:2])"
 )
@@ -52,20 +61,20 @@ def micropython(bits: int = 64) -> list[str]:
     """
     assert bits in (32, 64)
     if bits == 32:
-        return _noted("micropython32") or _absent("32-bit MicroPython", "run `make bench` once")
-    return _noted("micropython") or _checked("micropython", is_recent_micropython)
+        return noted("micropython32") or _absent("32-bit MicroPython", "run `make bench` once")
+    return noted("micropython") or _checked("micropython", is_recent_micropython)
 
 
 def mosquitto() -> list[str]:
     """The command that starts the mosquitto broker. Raises Error where there is none."""
-    return _noted("mosquitto") or _checked("mosquitto", is_recent_mosquitto)
+    return noted("mosquitto") or _checked("mosquitto", is_recent_mosquitto)
 
 
 def mosquitto_client(name: str) -> list[str]:
     """The command of a mosquitto client, `name` being pub, sub or rr. Raises Error if absent."""
     assert name in CLIENTS
     program = f"mosquitto_{name}"
-    return _noted(program) or _checked(program, lambda command: True)
+    return noted(program) or _checked(program, lambda command: True)
 
 
 def faketime(bits: int = 64) -> Path | None:
@@ -73,57 +82,101 @@ def faketime(bits: int = 64) -> Path | None:
 
     A library from another place than MicroPython's would want another libc, so it is never mixed.
     """
-    noted = _noted("faketime" if bits == 64 else "faketime32")
-    if noted:
-        return Path(noted[0])
-    return None if bits == 32 or _noted("micropython") else system_faketime()
+    library = noted("faketime" if bits == 64 else "faketime32")
+    if library:
+        return Path(library[0])
+    return None if bits == 32 or noted("micropython") else system_faketime()
 
 
 def system_faketime() -> Path | None:
     """The libfaketime of the system itself, None where it is not installed."""
-    for place in FAKETIME_PLACES:
-        for found in sorted(Path("/").glob(place.lstrip("/"))):
-            return found
-    return None
+    return _first(FAKETIME_PLACES)
 
 
-def folder() -> Path | None:
-    """The tools folder in use, None where there is none; it holds a manifest."""
-    named = os.environ.get("FIRMSHAKE_TOOLS")
-    # absolute, since programs are started in other folders
-    place = Path(named).absolute() if named else Path(__file__).parents[2] / ".tools"
-    return place if (place / MANIFEST).is_file() else None
+@dataclass(frozen=True)
+class RabbitMQ:
+    """What starts a node of RabbitMQ as an ordinary user.
 
-
-def read_manifest(place: Path) -> dict[str, list[str]]:
-    """Every program noted in a tools folder, as the command that starts it.
-
-    A part that begins with "./" is a path inside the folder, so that a checkout may move. Raises
-    Error if the manifest is not one of ours.
+    `server` is a script that runs a node in the foreground, and stops it when it gets SIGTERM.
+    `erlang` is the folder with erl and epmd: a node asks epmd on ERL_EPMD_PORT, and starts one
+    that outlives it where it finds none.
     """
-    path = place / MANIFEST
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8"))
-        if content["v"] != FORMAT:
-            raise ValueError
-        programs = {str(k): [str(part) for part in v] for k, v in content["programs"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Error(
-            f"cannot read {path}", f"delete the folder {place} and run `make setup`"
-        ) from error
-    return {name: [_inside(place, part) for part in parts] for name, parts in programs.items()}
+
+    server: Path
+    erlang: Path
+    libraries: str
+
+    def environment(self) -> dict[str, str]:
+        """What the environment of both has to say, beside the RABBITMQ_... of a node's own."""
+        found = {"PATH": f"{self.erlang}:{os.environ.get('PATH', os.defpath)}"}
+        return found | ({"LD_LIBRARY_PATH": self.libraries} if self.libraries else {})
 
 
-def write_manifest(place: Path, programs: dict[str, list[str]]) -> None:
-    """Note the programs of a tools folder; parts that lie in the folder are kept relative."""
-    relative = {name: [_relative(place, part) for part in v] for name, v in programs.items()}
-    text = json.dumps({"v": FORMAT, "programs": relative}, indent=1, sort_keys=True) + "\n"
-    beside = place / (MANIFEST + ".new")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(place / MANIFEST)
+def softhsm2() -> Path:
+    """The PKCS#11 module of SoftHSM2, for this machine's own programs. Raises Error if absent."""
+    return Path(_peer("softhsm2")[0])
+
+
+def softhsm2_libraries() -> str:
+    """The LD_LIBRARY_PATH that a process needs which loads `softhsm2`; "" where it needs none."""
+    return _peer("softhsm2")[1]
+
+
+def rabbitmq() -> RabbitMQ:
+    """What starts a RabbitMQ. Raises Error where there is none."""
+    server, erlang, libraries = _peer("rabbitmq")
+    return RabbitMQ(Path(server), Path(erlang), libraries)
+
+
+def easyrsa() -> list[str]:
+    """The command of easy-rsa, of Debian's release. Raises Error where there is none."""
+    return _peer("easyrsa")
+
+
+def cfssl(name: str = "cfssl") -> list[str]:
+    """The command cfssl, or the cfssljson that writes its output to files. Raises Error if absent.
+
+    Debian 12 and Ubuntu up to 24.04 have release 1.2 of the year 2016.
+    """
+    assert name in ("cfssl", "cfssljson")
+    return _peer(name)
+
+
+def installed(name: str) -> list[str]:
+    """What the machine itself has of a peer, in the form of the manifest; empty where it has none.
+
+    SoftHSM2's is its module and a list of folders with libraries; RabbitMQ's is its script, the
+    folder of erl, and the same list; for the others it is a command.
+    """
+    if name == "softhsm2":
+        module = _first(SOFTHSM2_PLACES)
+        return [str(module), ""] if module else []
+    if name == "rabbitmq":
+        server, erl = _first(RABBITMQ_PLACES) or _on_path("rabbitmq-server"), _on_path("erl")
+        return [str(server), str(Path(erl).parent), ""] if server and erl else []
+    path = _on_path(name) or (_first(EASYRSA_PLACES) if name == "easyrsa" else None)
+    return [str(path)] if path else []
+
+
+# what gets each of them, and its package on Debian
+PEERS = {
+    "softhsm2": ("make test", "softhsm2"),
+    "rabbitmq": ("make test", "rabbitmq-server"),
+    "easyrsa": ("make bench", "easy-rsa"),
+    "cfssl": ("make bench", "golang-cfssl"),
+    "cfssljson": ("make bench", "golang-cfssl"),
+}
+
+
+def _peer(name: str) -> list[str]:
+    command, package = PEERS[name]
+    hint = f"run `{command}` once, which fetches it, or install your system's package {package}"
+    return noted(name) or installed(name) or _absent(name, hint)
+
+
+def _first(places: tuple[str, ...]) -> Path | None:
+    found = (path for place in places for path in sorted(Path("/").glob(place.lstrip("/"))))
+    return next(found, None)
 
 
 def recent_on_path() -> dict[str, list[str]]:
@@ -142,30 +195,6 @@ def recent_on_path() -> dict[str, list[str]]:
 
 def _client_programs() -> list[str]:
     return [f"mosquitto_{name}" for name in CLIENTS]
-
-
-def _inside(place: Path, part: str) -> str:
-    pieces = part.split(":")
-    return ":".join(str(place / piece[2:]) if piece.startswith("./") else piece for piece in pieces)
-
-
-def _relative(place: Path, part: str) -> str:
-    # one part may be a list of folders, as the loader takes it
-    prefix = f"{place}{os.sep}"
-    pieces = part.split(":")
-    return ":".join(f"./{p.removeprefix(prefix)}" if p.startswith(prefix) else p for p in pieces)
-
-
-def _noted(name: str) -> list[str]:
-    place = folder()
-    return (
-        list(_manifest(place, (place / MANIFEST).stat().st_mtime_ns).get(name, ())) if place else []
-    )
-
-
-@functools.cache
-def _manifest(place: Path, changed_ns: int) -> dict[str, list[str]]:
-    return read_manifest(place)
 
 
 def _checked(program: str, recent: Callable[[tuple[str, ...]], bool]) -> list[str]:

@@ -283,7 +283,7 @@ def test_a_missing_or_damaged_file_of_the_ca_is_named(
 @pytest.mark.parametrize(
     ("put", "over", "said"),
     [
-        ("root.key", "intermediate.key", "private key is not the one of"),
+        ("root.key", "intermediate.key", "holds the root's key"),
         ("root.crt", "intermediate.crt", "private key is not the one of"),
         ("intermediate.crt", "root.crt", "was not issued by"),
     ],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from firmshake import tools
+from firmshake import toolfolder, tools
 from firmshake.errors import Error
 
 
@@ -38,28 +38,30 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_noted_program_is_found_without_being_started(noted: Path) -> None:
-    tools.write_manifest(noted, {"micropython": [f"{noted}/ld.so", "--argv0", "micropython"]})
+    toolfolder.write_manifest(noted, {"micropython": [f"{noted}/ld.so", "--argv0", "micropython"]})
     assert tools.micropython() == [f"{noted}/ld.so", "--argv0", "micropython"]
 
 
 def test_a_tools_folder_may_move(
     noted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tools.write_manifest(noted, {"mosquitto": [f"{noted}/ld.so", f"{noted}/a:{noted}/b:/usr/lib"]})
+    toolfolder.write_manifest(
+        noted, {"mosquitto": [f"{noted}/ld.so", f"{noted}/a:{noted}/b:/usr/lib"]}
+    )
     moved = noted.rename(tmp_path / "moved")
     monkeypatch.setenv("FIRMSHAKE_TOOLS", str(moved))
     assert tools.mosquitto() == [f"{moved}/ld.so", f"{moved}/a:{moved}/b:/usr/lib"]
 
 
 def test_a_manifest_written_anew_is_read_anew(noted: Path) -> None:
-    tools.write_manifest(noted, {"mosquitto": ["/one"]})
+    toolfolder.write_manifest(noted, {"mosquitto": ["/one"]})
     assert tools.mosquitto() == ["/one"]
-    tools.write_manifest(noted, {"mosquitto": ["/another"]})
+    toolfolder.write_manifest(noted, {"mosquitto": ["/another"]})
     assert tools.mosquitto() == ["/another"]
 
 
 def test_a_caller_may_change_the_command_it_was_given(noted: Path) -> None:
-    tools.write_manifest(noted, {"mosquitto": ["/one"]})
+    toolfolder.write_manifest(noted, {"mosquitto": ["/one"]})
     tools.mosquitto().append("-v")
     assert tools.mosquitto() == ["/one"]
 
@@ -68,16 +70,18 @@ def test_a_caller_may_change_the_command_it_was_given(noted: Path) -> None:
     "text", ["", "[]", "{}", '{"v": 2, "programs": {}}', '{"v": 1, "programs": []}', "\0"]
 )
 def test_a_spoilt_manifest_is_one_line_and_a_remedy(noted: Path, text: str) -> None:
-    (noted / tools.MANIFEST).write_text(text)
+    (noted / toolfolder.MANIFEST).write_text(text)
     with pytest.raises(Error, match="cannot read") as caught:
         tools.micropython()
     assert "make setup" in caught.value.hint
 
 
 def test_faketime_of_another_libc_is_never_mixed_in(noted: Path) -> None:
-    tools.write_manifest(noted, {"micropython": ["/x"]})
+    toolfolder.write_manifest(noted, {"micropython": ["/x"]})
     assert tools.faketime() is None
-    tools.write_manifest(noted, {"micropython": ["/x"], "faketime": [f"{noted}/libfaketime.so.1"]})
+    toolfolder.write_manifest(
+        noted, {"micropython": ["/x"], "faketime": [f"{noted}/libfaketime.so.1"]}
+    )
     assert tools.faketime() == noted / "libfaketime.so.1"
     assert tools.faketime(32) is None
 

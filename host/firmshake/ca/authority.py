@@ -15,8 +15,8 @@ from cryptography import x509
 from firmshake import deviceid
 from firmshake.ca import certificate, profiles
 from firmshake.ca.certificate import Issuer, Validity
-from firmshake.ca.identity import Identity, PrivateKey
-from firmshake.ca.profiles import Profiles
+from firmshake.ca.identity import Identity, PrivateKey, PublicKey
+from firmshake.ca.profiles import Profile, Profiles
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
 
@@ -31,36 +31,51 @@ class Root(Issuer):
     """The root CA. It is needed to make intermediates, and for nothing in daily work."""
 
     @classmethod
-    def create(cls, name: str, *, now: datetime, using: Profiles | None = None) -> Root:
-        """Return a new root CA of the fleet `name`."""
+    def create(
+        cls,
+        name: str,
+        *,
+        now: datetime,
+        key: PrivateKey | None = None,
+        using: Profiles | None = None,
+    ) -> Root:
+        """Return a new root CA of the fleet `name`, with a new key unless one is given."""
         profile = (using or profiles.load()).root
-        key = certificate.new_key(profile)
+        key = key or certificate.new_key(profile)
         valid = certificate.window(profile, now)
         return cls(key, certificate.self_signed(profile, _ca_name(name, "root", key), key, valid))
 
     def issue_authority(
-        self, name: str, *, now: datetime, using: Profiles | None = None
+        self,
+        name: str,
+        *,
+        now: datetime,
+        key: PrivateKey | None = None,
+        using: Profiles | None = None,
     ) -> Authority:
         """Return a new issuing intermediate of the fleet `name`, signed by this root.
 
-        Raises Error where `now` is outside the root's validity.
+        It has a new key unless one is given. Raises Error where `now` is outside the root's
+        validity.
         """
         profile = (using or profiles.load()).intermediate
-        key = certificate.new_key(profile)
+        key = key or certificate.new_key(profile)
         valid = certificate.window(profile, now, self.certificate)
         subject = _ca_name(name, "issuing", key)
         made = certificate.signed(profile, subject, [], key.public_key(), valid, self)
-        return Authority(key, made, self.certificate)
+        return Authority(key, made, self.certificate, using)
 
 
 @dataclass(frozen=True)
 class Authority(Issuer):
     """The issuing intermediate: key, certificate, and the root certificate above it.
 
-    Raises Error where they don't belong together.
+    `using` are the profiles of what it issues, those of firmshake where it is None. Raises Error
+    where they don't belong together.
     """
 
     root: x509.Certificate
+    using: Profiles | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +93,6 @@ class Authority(Issuer):
         now: datetime,
         valid: Validity | None = None,
         key: PrivateKey | None = None,
-        using: Profiles | None = None,
     ) -> Identity:
         """Return the identity of the device `device_id`, with a new key unless one is given.
 
@@ -90,10 +104,7 @@ class Authority(Issuer):
         can't be one, or `now` is outside the intermediate's validity.
         """
         deviceid.check(device_id)
-        names: list[x509.GeneralName] = [
-            x509.UniformResourceIdentifier(f"urn:firmshake:device:{device_id}")
-        ]
-        return self._identity("device", device_id, names, now, valid, key, using)
+        return self._identity("device", device_id, _device_names(device_id), now, valid, key)
 
     def issue_broker(
         self,
@@ -102,7 +113,6 @@ class Authority(Issuer):
         now: datetime,
         valid: Validity | None = None,
         key: PrivateKey | None = None,
-        using: Profiles | None = None,
     ) -> Identity:
         """Return the identity of a broker that is reached by `names`, DNS names or IP addresses.
 
@@ -111,10 +121,7 @@ class Authority(Issuer):
         has expired. Raises Error where a name is none, or `now` is outside the intermediate's
         validity.
         """
-        assert names
-        found = [form for name in dict.fromkeys(names) for form in _general_names(name)]
-        common = names[0] if len(names[0]) <= deviceid.LONGEST else "broker"
-        return self._identity("broker", common, found, now, valid, key, using)
+        return self._identity("broker", *_broker_names(names), now, valid, key)
 
     def _identity(
         self,
@@ -124,17 +131,42 @@ class Authority(Issuer):
         now: datetime,
         valid: Validity | None,
         key: PrivateKey | None,
-        using: Profiles | None,
     ) -> Identity:
-        every = using or profiles.load()
-        profile = every.device if kind == "device" else every.broker
-        key = key or certificate.new_key(profile)
+        key = key or certificate.new_key(self.profile(kind))
+        made = self._sign(kind, common_name, names, key.public_key(), now, valid)
+        return Identity(key, made, chain=(self.certificate,), anchors=(self.root,))
+
+    def profile(self, kind: str) -> Profile:
+        """Return the profile of a "device" or a "broker"."""
+        every = self.using or profiles.load()
+        return every.device if kind == "device" else every.broker
+
+    def certify(self, device_id: str, public_key: PublicKey, *, now: datetime) -> x509.Certificate:
+        """Return a device's certificate for a key that it keeps to itself, as `issue` would."""
+        deviceid.check(device_id)
+        return self._sign("device", device_id, _device_names(device_id), public_key, now)
+
+    def certify_broker(
+        self, names: Sequence[str], public_key: PublicKey, *, now: datetime
+    ) -> x509.Certificate:
+        """Return a broker's certificate for a key that it keeps, as `issue_broker` would."""
+        return self._sign("broker", *_broker_names(names), public_key, now)
+
+    def _sign(
+        self,
+        kind: str,
+        common_name: str,
+        names: list[x509.GeneralName],
+        public_key: PublicKey,
+        now: datetime,
+        valid: Validity | None = None,
+    ) -> x509.Certificate:
+        profile = self.profile(kind)
         # asked even where the dates are given: an expired CA issues nothing
         usual = certificate.window(profile, now, self.certificate)
-        made = certificate.signed(
-            profile, _name(common_name), names, key.public_key(), valid or usual, self
+        return certificate.signed(
+            profile, _name(common_name), names, public_key, valid or usual, self
         )
-        return Identity(key, made, chain=(self.certificate,), anchors=(self.root,))
 
 
 def create(name: str, *, now: datetime, using: Profiles | None = None) -> tuple[Root, Authority]:
@@ -154,6 +186,17 @@ def _ca_name(name: str, role: str, key: PrivateKey) -> x509.Name:
 
 def _name(common_name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, common_name)])
+
+
+def _device_names(device_id: str) -> list[x509.GeneralName]:
+    return [x509.UniformResourceIdentifier(f"urn:firmshake:device:{device_id}")]
+
+
+def _broker_names(names: Sequence[str]) -> tuple[str, list[x509.GeneralName]]:
+    """A broker's common name, which is for people, and its alternative names."""
+    assert names
+    found = [form for name in dict.fromkeys(names) for form in _general_names(name)]
+    return names[0] if len(names[0]) <= deviceid.LONGEST else "broker", found
 
 
 def _general_names(name: str) -> list[x509.GeneralName]:

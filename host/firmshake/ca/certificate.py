@@ -61,7 +61,9 @@ def key_type(key: PublicKey) -> str:
     """Return the type of a key in the profiles' words, such as "ec-p256" or "rsa-2048"."""
     if isinstance(key, rsa.RSAPublicKey):
         return f"rsa-{key.key_size}"
-    return next((ours for ours, curve in _CURVES.items() if isinstance(key.curve, curve)), key.curve.name)
+    return next(
+        (ours for ours, curve in _CURVES.items() if isinstance(key.curve, curve)), key.curve.name
+    )
 
 
 def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
@@ -214,6 +216,11 @@ def serial_text(number: int) -> str:
 def der(certificate: x509.Certificate) -> bytes:
     """Return the certificate as DER."""
     return certificate.public_bytes(Encoding.DER)
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    """Return the certificate as PEM."""
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def own_key(certificate: x509.Certificate) -> str:

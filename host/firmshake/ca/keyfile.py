@@ -22,7 +22,7 @@ def save(path: Path, key: PrivateKey, passphrase: bytes) -> None:
 
 def load(path: Path, passphrase: bytes) -> PrivateKey:
     """Return the key in the encrypted file `path`; raise Error where there is none to be had."""
-    content = _read(path)
+    content = read(path)
     try:
         return pkcs8.decrypt(content, passphrase)
     except Error as error:
@@ -32,7 +32,7 @@ def load(path: Path, passphrase: bytes) -> PrivateKey:
 def load_certificate(path: Path) -> x509.Certificate:
     """Return the certificate in the PEM file `path`; raise Error where there isn't just one."""
     try:
-        found = x509.load_pem_x509_certificates(_read(path))
+        found = x509.load_pem_x509_certificates(read(path))
     except ValueError:
         raise Error(f"{path} is not a PEM certificate", hint="put back the original") from None
     if len(found) != 1:
@@ -40,7 +40,8 @@ def load_certificate(path: Path) -> x509.Certificate:
     return found[0]
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """Return the content of a small file of the CA's folder; raise Error where it can't be had."""
     try:
         with path.open("rb") as stream:
             content = stream.read(_LARGEST + 1)

@@ -15,6 +15,20 @@ from pathlib import Path
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
 
+# how each message begins
+ABOUT = "certificate profiles: "
+
+KEYS = (
+    "validity_days",
+    "backdate_s",
+    "key",
+    "key_usage",
+    "extended_key_usage",
+    "path_length",
+    "crl_days",
+    "permitted_names",
+    "crl_url",
+)
 KEY_TYPES = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
 
 # RFC 5280 section 4.2.1.3, and the name that `cryptography` has for each
@@ -40,7 +54,8 @@ class Profile:
     """What a kind of certificate is allowed to be.
 
     `path_length` is None for an end entity; a CA has one (RFC 5280 section 4.2.1.9).
-    `permitted_names` is for CAs: "dns:NAME" or "ip:NETWORK" each. `crl_url` may be empty.
+    `crl_validity` and `permitted_names` ("dns:NAME" or "ip:NETWORK" each) are for CAs, the
+    former for each of them. `crl_url` may be empty.
     """
 
     name: str
@@ -50,6 +65,7 @@ class Profile:
     key_usage: tuple[str, ...]
     extended_key_usage: tuple[str, ...]
     path_length: int | None
+    crl_validity: timedelta | None = None
     permitted_names: tuple[str, ...] = ()
     crl_url: str = ""
 
@@ -88,7 +104,7 @@ def parse(toml: str) -> Profiles:
     try:
         tables = tomllib.loads(toml)
     except (ValueError, RecursionError) as error:
-        raise Error(f"certificate profiles: {error}") from None
+        raise Error(f"{ABOUT}{error}") from None
     return Profiles(
         root=_profile(tables, "root", ca=True),
         intermediate=_profile(tables, "intermediate", ca=True),
@@ -100,9 +116,13 @@ def parse(toml: str) -> Profiles:
 def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
     table = tables.get(name)
     if not isinstance(table, dict):
-        raise Error(f"certificate profiles: no table [{name}]")
-    if ca != ("path_length" in table):
-        raise Error(f"certificate profiles: path_length in [{name}] is for CAs, and CAs only")
+        raise Error(f"{ABOUT}no table [{name}]")
+    for key in ("path_length", "crl_days"):
+        if ca != (key in table):
+            raise Error(f"{ABOUT}{key} in [{name}] is for CAs, and CAs only")
+    for key in table:
+        if key not in KEYS:
+            raise Error(f"{ABOUT}unknown key {key!r} in [{name}]", f"known are: {', '.join(KEYS)}")
     return Profile(
         name=name,
         validity=timedelta(days=_whole(table, name, "validity_days", low=1)),
@@ -111,6 +131,7 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
         key_usage=_names(table, name, "key_usage", KEY_USAGES),
         extended_key_usage=_names(table, name, "extended_key_usage", EXTENDED_KEY_USAGES),
         path_length=_whole(table, name, "path_length", low=0) if ca else None,
+        crl_validity=timedelta(days=_whole(table, name, "crl_days", low=1)) if ca else None,
         permitted_names=_permitted(table, name, ca),
         crl_url=_url(table, name),
     )
@@ -120,8 +141,7 @@ def _permitted(table: Mapping[str, object], name: str, ca: bool) -> tuple[str, .
     names = table.get("permitted_names", [])
     if not isinstance(names, list) or not all(map(_is_constraint, names)) or (names and not ca):
         raise Error(
-            f"certificate profiles: permitted_names in [{name}] may hold 'dns:NAME' and"
-            " 'ip:NETWORK', in a CA only"
+            f"{ABOUT}permitted_names in [{name}] may hold 'dns:NAME' and 'ip:NETWORK', in a CA only"
         )
     return tuple(names)
 
@@ -143,7 +163,7 @@ def _url(table: Mapping[str, object], name: str) -> str:
     # http and not https: the list is signed, and checking a server's certificate to fetch what
     # certificates are checked by runs in circles (RFC 5280 section 8)
     if not isinstance(url, str) or not re.fullmatch(r"(http://[!-~]{1,200})?", url):
-        raise Error(f"certificate profiles: crl_url in [{name}] must be an http:// address, or ''")
+        raise Error(f"{ABOUT}crl_url in [{name}] must be an http:// address, or ''")
     return url
 
 
@@ -151,7 +171,7 @@ def _whole(table: Mapping[str, object], name: str, key: str, low: int) -> int:
     value = table.get(key)
     # 100 years: beyond it a date no longer fits where some verifiers keep it
     if type(value) is not int or not low <= value <= 36525 * 86400:
-        raise Error(f"certificate profiles: {key} in [{name}] must be a whole number from {low}")
+        raise Error(f"{ABOUT}{key} in [{name}] must be a whole number from {low}")
     return value
 
 
@@ -161,5 +181,5 @@ def _names(
     value = table.get(key)
     names = tuple(value) if isinstance(value, list) else (value,)
     if not all(isinstance(item, str) and item in known for item in names):
-        raise Error(f"certificate profiles: {key} in [{name}] may name {', '.join(known)}")
+        raise Error(f"{ABOUT}{key} in [{name}] may name {', '.join(known)}")
     return names

@@ -210,12 +210,13 @@ def find(
 
 def _known(fleet: Project | None) -> tuple[x509.Certificate, ...]:
     """The project's intermediate, which its broker has to send."""
-    from firmshake.ca import keyfile
+    from firmshake.ca import store
 
     if fleet is None:
         return ()
     try:
-        return (keyfile.load_certificate(fleet.ca_folder / "intermediate.crt"),)
+        issuing = store.read(fleet.ca_folder).issuing
+        return (store.certificate(fleet.ca_folder, issuing),)
     except Error:
         return ()  # it only helps to say more
 
@@ -295,17 +296,20 @@ def _files(
     passphrase_fd: int | None,
 ) -> dict[str, bytes]:
     from firmshake import doctor, project
+    from firmshake.ca import store
+    from firmshake.registry import Registry
 
     if (cert is None) != (key is None):
         raise Error(
             "--cert and --key go together", hint="name both, or none to show none", status=2
         )
     if cert is None and device is not None and fleet is not None:
+        registry = Registry.open(fleet.registry_path)
         authority = project.open_authority(fleet, passphrase.ask(passphrase_fd))
-        files = doctor.issued(authority, device, datetime.now(UTC), believed)
+        files = doctor.issued(authority, registry, device, datetime.now(UTC), believed)
         return files | ({"ca.der": doctor.certificates_der(doctor.read(ca, "CA"))} if ca else {})
     if ca is None and fleet is not None:
-        ca = fleet.ca_folder / "root.crt"
+        ca = fleet.ca_folder / store.read(fleet.ca_folder).root.certificate
     if ca is None:
         raise Error(
             "no CA is named to trust", hint="name its file with --ca, or run in a project", status=2

@@ -77,7 +77,11 @@ def revoke(connection: Connection, at: datetime, serials: Sequence[str], reason:
 
 
 def number_crl(
-    connection: Connection, issuer: str, this_update: datetime, next_update: datetime
+    connection: Connection,
+    at: datetime,
+    issuer: str,
+    this_update: datetime,
+    next_update: datetime,
 ) -> CrlRecord:
     """Record a revocation list that is about to be signed, and return it with its number.
 
@@ -90,7 +94,7 @@ def number_crl(
     connection.execute(CRLS.insert().values(vars(made)))
     until = next_update.isoformat(timespec="seconds")
     fields = {"issuer": issuer, "number": number, "next_update": until}
-    append(connection, this_update, [("crl", fields)])
+    append(connection, at, [("crl", fields)])
     return made
 
 

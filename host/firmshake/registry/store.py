@@ -118,7 +118,8 @@ class Registry(Queries):
     def number_crl(self, issuer: str, this_update: datetime, next_update: datetime) -> CrlRecord:
         """Record the revocation list that `issuer` is about to sign; return it with its number."""
         with self._file.transaction() as connection:
-            return issuance.number_crl(connection, issuer, this_update, next_update)
+            now = self._clock()
+            return issuance.number_crl(connection, now, issuer, this_update, next_update)
 
     def set_state(
         self,

@@ -1,0 +1,77 @@
+"""The revocation lists of a project's CAs: signed from the registry, gathered for brokers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from firmshake import newfile
+from firmshake.ca import certificate as certificates
+from firmshake.ca import crlfile
+from firmshake.ca.certificate import Issuer
+from firmshake.ca.crl import Revoked
+from firmshake.ca.profiles import Profile
+from firmshake.ca.store import Place, Places
+from firmshake.registry import CrlRecord, Registry
+
+GATHERED = "crl.pem"
+
+
+def publish(
+    folder: Path,
+    place: Place,
+    issuer: Issuer,
+    registry: Registry,
+    profile: Profile,
+    now: datetime,
+    progress: Callable[[int], None] | None = None,
+) -> tuple[CrlRecord, int]:
+    """Sign the list of one CA into its folder; return its record and how many entries it has.
+
+    It is in the registry's log before it is signed. What had expired when the last list was signed
+    is left out (RFC 5280 section 3.3). Raises Error, with the old list left, where the CA is
+    expired, not yet valid or may not sign lists, and OSError.
+    """
+    own = issuer.certificate
+    certificates.window(profile, now, own)  # raises outside of the CA's validity
+    starts = max(now - profile.backdate, own.not_valid_before_utc).replace(microsecond=0)
+    ends = min(now + _validity(profile), own.not_valid_after_utc).replace(microsecond=0)
+    key = certificates.own_key(own)
+    before = registry.last_crl(key)
+    record = registry.number_crl(key, starts, ends)
+    count = crlfile.write(
+        folder / place.crl,
+        issuer,
+        _entries(registry, key, before.this_update if before else None),
+        number=record.number,
+        this_update=record.this_update,
+        next_update=record.next_update,
+        progress=progress,
+    )
+    return record, count
+
+
+def gather(folder: Path, places: Places, target: Path) -> None:
+    """Put the lists of all CAs, those that are there, one after the other into `target`, as PEM.
+
+    Raises OSError, with the old file left.
+    """
+    with newfile.replacing(target, crlfile.PUBLIC) as stream:
+        for place in (*reversed(places.intermediates), places.root):
+            path = folder / place.crl
+            if path.exists():
+                with path.open("rb") as source:
+                    shutil.copyfileobj(source, stream)
+
+
+def _validity(profile: Profile) -> timedelta:
+    assert profile.crl_validity is not None  # the profiles' reader wants one of each CA
+    return profile.crl_validity
+
+
+def _entries(registry: Registry, issuer: str, since: datetime | None) -> Iterator[Revoked]:
+    for row in registry.revoked(issuer, since):
+        assert row.revoked_at is not None
+        yield Revoked(int(row.serial_number, 16), row.revoked_at, row.reason)
