@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-BENCHES = ("agent", "observer", "image")
+BENCHES = ("agent", "observer", "image", "crl")
 
 
 def main() -> None:

@@ -125,6 +125,9 @@ def narrow(folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
     """The commands of the 32-bit MicroPython and its libfaketime. Raises Error where none runs."""
     if sys.platform != "linux" or machine_architecture() != "amd64":
         raise Error("cannot run the 32-bit MicroPython on this machine", "use a PC with Linux")
+    if debian.family_of(machine_release()) == debian.UBUNTU:
+        # known before any list is fetched: this is asked at every `make test`
+        raise Error("Ubuntu has no 32-bit MicroPython", "run `make bench` on Debian")
     archive = source.archive().sibling(work / "apt-i386", "i386")
     archive.update()
     if not archive.version("micropython"):

@@ -13,38 +13,52 @@ ACL = """\
 pattern readwrite devices/%u/#
 """
 
-
-def mosquitto_conf(host: str, port: int, user: str) -> str:
-    """Return the mosquitto.conf of a broker that devices reach as `host`, run by the user `user`.
-
-    Every path in it is relative to the folder in which mosquitto is started: mosquitto reads them
-    so, and the project can be moved or copied to another computer.
-    """
-    # nobody else can reach a broker whose name is this computer's own, so nobody else need see it
-    listener = f"{port} {host}" if is_loopback(host) else f"{port}"
-    return f"""\
+_IN_FOLDER = """\
 # Start mosquitto in this folder, for the file names below are relative to it:
 #     cd broker && mosquitto -c mosquitto.conf
 
-# Has an effect only where mosquitto is started by root. It would then become the user "mosquitto",
-# who may not read the key in this folder. Name another user here and give them the files:
-#     chown -R USER broker
+"""
+
+
+def mosquitto_conf(host: str, port: int, user: str, folder: str = "") -> str:
+    """Return the mosquitto.conf of a broker that devices reach as `host`, run by the user `user`.
+
+    `folder` is where the files that it names will be. By itself they are relative to the folder in
+    which mosquitto is started: mosquitto reads them so, and the project can be moved or copied to
+    another computer.
+    """
+    # nobody else can reach a broker whose name is this computer's own, so nobody else need see it
+    listener = f"{port} {host}" if is_loopback(host) else f"{port}"
+    start, at = ("", f"{folder}/") if folder else (_IN_FOLDER, "")
+    # in the project both are in one file, which is renewed in one step
+    certificate, key = ("broker.crt", "broker.key") if folder else ("broker.pem", "broker.pem")
+    return f"""\
+{start}# Has an effect only where mosquitto is started by root. It would then become the user
+# "mosquitto", who may not read the key in this folder. Name another user here and give them the
+# files:
+#     chown -R USER {folder or "broker"}
 user {user}
 
 listener {listener}
 
 # Who we are: the broker's certificate with the intermediate CA's behind it, and its key
-certfile broker.crt
-keyfile broker.key
+certfile {at}{certificate}
+keyfile {at}{key}
 
 # Whom we let in: clients with a certificate that leads to the fleet's root CA. The certificate's
 # common name, the device id, is the user name; it is the client id too, so that no device can take
 # over another's session.
-cafile ca.crt
+cafile {at}ca.crt
 require_certificate true
 use_identity_as_username true
 use_username_as_clientid true
 allow_anonymous false
 
-acl_file acl
+# Whom we turn away all the same: devices whose certificate is on this list of the revoked. A new
+# list counts from SIGHUP on. Replace it in one step (mv), and never take it away: without it,
+# mosquitto would let the revoked in after SIGHUP, and would not start. Once it has run out, nobody
+# gets in: firmshake ca crl makes a new one.
+crlfile {at}crl.pem
+
+acl_file {at}acl
 """

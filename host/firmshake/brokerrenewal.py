@@ -9,30 +9,37 @@ from pathlib import Path
 
 from cryptography import x509
 
+from firmshake.ca.authority import Authority
 from firmshake.ca.identity import Identity
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
 from firmshake.newproject import write_broker_certificate
-from firmshake.project import Project, open_authority
+from firmshake.project import BROKER_FILE, Project
+from firmshake.registry import Issued, Registry
 
 # no chain comes near it; a file that large is something else
 _LARGEST = 64 * 1024
 
 
 def renew(
-    project: Project, passphrase: bytes, *, now: datetime, names: Sequence[str] = ()
+    project: Project,
+    issuing: Authority,
+    registry: Registry,
+    *,
+    now: datetime,
+    names: Sequence[str] = (),
 ) -> Identity:
     """Put a new key and certificate into the project's broker folder, and return them.
 
     The certificate has the project's names for the broker, those of the present certificate, and
-    `names`. Raises Error, with the old pair left, where the CA does not open or the disk won't
+    `names`. Raises Error, with the old pair left, where the CA issues nothing now or the disk won't
     have it.
     """
-    issuing = open_authority(project, passphrase)
     folder = project.broker_folder
     wanted = (project.broker.server_name, project.broker.host, *names)
-    every = _each_once([*wanted, *present_names(folder / "broker.crt")])
+    every = _each_once([*wanted, *present_names(folder / BROKER_FILE)])
     identity = issuing.issue_broker(every, now=now)
+    registry.record(Issued("broker", identity.certificate))
     try:
         write_broker_certificate(folder, identity)
     except OSError as error:

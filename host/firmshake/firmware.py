@@ -121,7 +121,7 @@ def load(path: Path, chip: str | None = None, sha256: str | None = None) -> Firm
         raise Error(
             f"firmware {path} cannot be used: {error.message}", error.hint or _GET_BIN
         ) from None
-    if _version(firmware.micropython) < OLDEST_MICROPYTHON:
+    if version_of(firmware.micropython) < OLDEST_MICROPYTHON:
         found = f"MicroPython {firmware.micropython}" if firmware.micropython else "something else"
         raise Error(
             f"firmware {path} is {found}, but the agent needs MicroPython 1.23 or later",
@@ -237,7 +237,8 @@ def check_image(data: bytes, start: int, what: str) -> None:
 _GET_BIN = "get the .bin for this board from micropython.org/download"
 
 
-def _version(text: str) -> tuple[int, int]:
+def version_of(text: str) -> tuple[int, int]:
+    """MicroPython's version as numbers, (0, 0) where the text is none."""
     found = re.match(r"v?(\d{1,4})\.(\d{1,4})", text)
     return (int(found[1]), int(found[2])) if found else (0, 0)
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from firmshake import interrupts
-
 # what holds a key or a password: for its owner only
 PRIVATE = 0o600
+
+# what a filesystem says that has no hard links
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def create(path: Path, content: bytes, mode: int = PRIVATE) -> None:
@@ -25,24 +27,32 @@ def create(path: Path, content: bytes, mode: int = PRIVATE) -> None:
     try:
         with open(handle, "wb") as stream:
             stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+            sync(stream)
     except BaseException:
         with contextlib.suppress(OSError):
             path.unlink()
         raise
 
 
-def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
-    """Put a new file in the place of `path`, in one step. Raises OSError, with the old one left."""
+def create_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """As `create`; a kill too leaves the new file whole, or no file of that name. Raises OSError.
+
+    What a kill may leave is a file whose name begins with a dot, of the same mode.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     create(beside, content, mode)
     try:
-        beside.replace(path)
-    except BaseException:
+        _link(beside, path)
+        sync_folder(path.parent)
+    finally:
         with contextlib.suppress(OSError):
             beside.unlink()
-        raise
+
+
+def replace(path: Path, content: bytes, mode: int = PRIVATE) -> None:
+    """Put a new file in the place of `path`, in one step. Raises OSError, with the old one left."""
+    with replacing(path, mode) as stream:
+        stream.write(content)
 
 
 @contextlib.contextmanager
@@ -50,7 +60,7 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
     """Give a stream whose content takes the place of `path`, in one step, when the context ends.
 
     For what is too long to be held in memory. Where the context or a write fails, the old file is
-    left; raises OSError.
+    left; raises OSError. The new file belongs to whom the old one belonged, where that can be had.
     """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -58,56 +68,48 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
         with open(handle, "wb") as stream:
             yield stream
             stream.flush()
+            _give(stream.fileno(), path)
             os.fsync(stream.fileno())
         beside.replace(path)
+        sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
         raise
 
 
-def replace_all(files: Sequence[tuple[Path, bytes, int]]) -> None:
-    """Put new files (path, content, mode) in the places of some that belong together.
-
-    All are on the disk before the first takes its place, and no signal comes in between. Raises
-    OSError, with all the old ones left.
-    """
-    with contextlib.ExitStack() as aside:
-        new = [_beside(path, content, mode, aside) for path, content, mode in files]
-        places = [path for path, _, _ in files]
-        old = [_copy(path, aside) if os.path.lexists(path) else None for path in places]
-        with interrupts.held():
-            _swap(list(zip(places, new, old, strict=True)))
+def sync(stream: BinaryIO) -> None:
+    """Have what was written to `stream` on the disk. Raises OSError."""
+    stream.flush()
+    os.fsync(stream.fileno())
 
 
-def _swap(changes: Sequence[tuple[Path, Path, Path | None]]) -> None:
-    """Move each new file to its place, or on any failure none: (place, new, copy of the old)."""
-    done: list[tuple[Path, Path | None]] = []
+def sync_folder(folder: Path) -> None:
+    """Have the names in `folder` on the disk. Raises OSError where there is no such folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for place, new, old in changes:
-            new.replace(place)
-            done.append((place, old))
-    except BaseException:
-        for place, old in done:
-            with contextlib.suppress(OSError):
-                _put_back(place, old)
-        raise
+        # some network disks can't; the files themselves were written for certain
+        with contextlib.suppress(OSError):
+            os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
-def _put_back(place: Path, old: Path | None) -> None:
-    if old is None:
-        place.unlink()
-    else:
-        old.replace(place)
+def _link(beside: Path, path: Path) -> None:
+    """Give a file its name, which nothing may have."""
+    try:
+        os.link(beside, path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # a USB stick's filesystem: between the question and the renaming somebody could come
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        beside.rename(path)
 
 
-def _copy(path: Path, aside: contextlib.ExitStack) -> Path:
-    return _beside(path, path.read_bytes(), path.stat().st_mode & 0o777, aside)
-
-
-def _beside(path: Path, content: bytes, mode: int, aside: contextlib.ExitStack) -> Path:
-    """A file in the same folder, gone at the end of `aside` if it is still there then."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    aside.callback(beside.unlink, missing_ok=True)
-    create(beside, content, mode)
-    return beside
+def _give(handle: int, old: Path) -> None:
+    """Give a file to the owner of `old`: root renews what a broker's own user has to read."""
+    with contextlib.suppress(OSError):
+        owner = old.stat()
+        os.fchown(handle, owner.st_uid, owner.st_gid)

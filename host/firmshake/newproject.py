@@ -16,6 +16,7 @@ from firmshake.ca.identity import Identity
 from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
 from firmshake.project import (
+    BROKER_FILE,
     BROKER_FOLDER,
     CA_FOLDER,
     FLEET_FILE,
@@ -112,6 +113,7 @@ def check_free(folder: Path) -> None:
     for entry in (
         FLEET_FILE,
         CA_FOLDER,
+        BROKER_FILE,
         BROKER_FOLDER,
         REGISTRY_FILE,
         PROFILES_FILE,
@@ -131,13 +133,13 @@ def prefix_of(name: str) -> str:
 
 
 def write_broker_certificate(folder: Path, identity: Identity) -> None:
-    """Write the broker's key, and its certificate with the chain, in place of any that is there.
+    """Write the broker's certificate with the chain, and its key, in place of any that is there.
 
-    A running mosquitto takes them up on SIGHUP. Raises OSError, with the old pair left.
+    All in one file, so that there is no moment at which they don't belong together. A running
+    mosquitto takes them up on SIGHUP. Raises OSError, with the old file left.
     """
     # in clear: mosquitto has to start without anybody there to type
-    key = (folder / "broker.key", identity.key_pem(), newfile.PRIVATE)
-    newfile.replace_all([key, (folder / "broker.crt", identity.chain_pem(), _PUBLIC)])
+    newfile.replace(folder / BROKER_FILE, identity.chain_pem() + identity.key_pem())
 
 
 def _check_settings(stage: Path) -> None:

@@ -9,16 +9,20 @@ from pathlib import Path
 from cryptography import x509
 
 from firmshake import fleetfile
+from firmshake.ca import certificate as certificates
 from firmshake.ca import profiles, store
 from firmshake.ca.authority import Authority
 from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
+from firmshake.registry import Registry
 
 FLEET_FILE = "fleet.toml"
 REGISTRY_FILE = "registry.sqlite"
 PROFILES_FILE = "profiles.toml"
 CA_FOLDER = "ca"
 BROKER_FOLDER = "broker"
+# in that folder: the broker's certificate with the chain, and its key
+BROKER_FILE = "broker.pem"
 
 # a fleet.toml of many boards is far below it; a file that large is something else
 _LARGEST = 1024 * 1024
@@ -150,6 +154,22 @@ def profiles_of(project: Project) -> Profiles:
 def root_certificate(project: Project) -> x509.Certificate:
     """Return the root certificate of the project's CA; raise Error where it can't be read."""
     return store.certificate(project.ca_folder, store.read(project.ca_folder).root)
+
+
+def check_authority(project: Project, registry: Registry) -> None:
+    """Raise Error where the project's CA and its registry don't belong together.
+
+    What a CA signs is recorded, or it must not sign: a registry that has never heard of the CA is
+    another project's, or an old copy.
+    """
+    folder = project.ca_folder
+    issuing = store.certificate(folder, store.read(folder).issuing)
+    if registry.certificate(certificates.serial(issuing)) is None:
+        raise Error(
+            f"the registry {project.registry_path} does not know the CA"
+            f" {certificates.subject(issuing)!r}",
+            hint="put back the registry that belongs to this CA, the newest copy of it",
+        )
 
 
 def open_authority(project: Project, passphrase: bytes) -> Authority:

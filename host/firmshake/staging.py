@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from firmshake.errors import Error
+from firmshake.newfile import sync_folder
 
 
 @contextlib.contextmanager
@@ -32,7 +33,7 @@ def staged(target: Path) -> Iterator[Path]:
         else:
             # one step; it is refused where somebody made and filled the folder meanwhile
             stage.rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise Error(f"can't make {target}: {error.strerror}", hint=_hint(error)) from None
     finally:
@@ -54,7 +55,7 @@ def _move_entries(stage: Path, target: Path) -> None:
                 raise FileExistsError(errno.EEXIST, f"{entry.name} is there already")
             moved.append(entry)
             entry.rename(place)
-        _sync_folder(target)
+        sync_folder(target)
     except BaseException:
         for entry in moved:
             with contextlib.suppress(OSError):
@@ -64,17 +65,7 @@ def _move_entries(stage: Path, target: Path) -> None:
 
 def _sync(folder: Path) -> None:
     for path, _, _ in os.walk(folder):
-        _sync_folder(Path(path))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # some network disks can't; the files themselves were written for certain
-        with contextlib.suppress(OSError):
-            os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_folder(Path(path))
 
 
 def _hint(error: OSError) -> str:

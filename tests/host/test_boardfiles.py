@@ -64,7 +64,7 @@ def test_provision_refuses_it_before_anything_is_opened_or_asked_for(tmp_path: P
     settings = tmp_path / "fleet.toml"
     arguments = ["/dev/null", "--project", str(tmp_path)]
     settings.write_text(TOML)
-    with pytest.raises(Error, match="registry"):
+    with pytest.raises(Error, match="ca.toml"):
         CliRunner().invoke(command, arguments, catch_exceptions=False)
     settings.write_text(TOML + 'alpn = "mqtt"\n')
     with pytest.raises(Error, match=r"\[broker\] alpn"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import itertools
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,6 +248,27 @@ def test_progress_tells_how_many_are_encoded(tmp_path: Path) -> None:
     told: list[int] = []
     made(tmp_path / "ca.crl", some(1100), progress=told.append)
     assert told == [500, 1000, 1100]
+
+
+def test_memory_does_not_grow_with_the_list(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        entries = (Revoked(2**158 + number, NOW) for number in range(count))
+        tracemalloc.start()
+        try:
+            crlfile.write(
+                tmp_path / "ca.crl",
+                issuer(),
+                entries,
+                number=1,
+                this_update=NOW,
+                next_update=NOW + WEEK,
+            )
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(10)  # what is made once
+    assert peak(20_000) < 1.2 * peak(2_000)
 
 
 def failing() -> Iterator[Revoked]:

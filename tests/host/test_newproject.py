@@ -32,8 +32,7 @@ EVERY_FILE = {
     "ca/intermediate.crt": 0o644,
     "ca/intermediate.crl": 0o644,
     "ca/intermediate.key": 0o600,
-    "broker/broker.crt": 0o644,
-    "broker/broker.key": 0o600,
+    "broker/broker.pem": 0o600,
     "broker/ca.crt": 0o644,
     "broker/crl.pem": 0o644,
     "broker/mosquitto.conf": 0o644,
@@ -75,7 +74,7 @@ def test_both_ca_keys_are_encrypted_and_only_the_brokers_is_in_clear(tmp_path: P
     made = _make(tmp_path / "a")
     for name in ("root.key", "intermediate.key"):
         assert b"BEGIN ENCRYPTED PRIVATE KEY" in (made.ca_folder / name).read_bytes()
-    assert b"BEGIN PRIVATE KEY" in (made.broker_folder / "broker.key").read_bytes()
+    assert b"BEGIN PRIVATE KEY" in (made.broker_folder / "broker.pem").read_bytes()
     for path in made.root.rglob("*"):
         assert path.is_dir() or SECRET not in path.read_bytes()
 
@@ -88,7 +87,7 @@ def test_the_broker_has_its_chain_and_trusts_the_root(tmp_path: Path) -> None:
         now=NOW,
         broker_names=["other.example", "192.0.2.7"],
     )
-    text = (made.broker_folder / "broker.crt").read_bytes()
+    text = (made.broker_folder / "broker.pem").read_bytes()
     leaf, above = x509.load_pem_x509_certificates(text)
     leaf.verify_directly_issued_by(above)
     above.verify_directly_issued_by(project.root_certificate(made))

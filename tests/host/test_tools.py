@@ -157,6 +157,51 @@ def test_setup_takes_micropython_from_path_only_with_faketime(
     assert tools.recent_on_path()["faketime"] == [str(library)]
 
 
+def test_a_noted_peer_is_found(noted: Path) -> None:
+    toolfolder.write_manifest(
+        noted,
+        {
+            "softhsm2": [f"{noted}/hsm/libsofthsm2.so", f"{noted}/hsm/lib:{noted}/hsm/more"],
+            "rabbitmq": [f"{noted}/rmq/rabbitmq-server", f"{noted}/rmq/erlang/bin", ""],
+            "easyrsa": [f"{noted}/easyrsa"],
+            "cfssljson": [f"{noted}/cfssljson"],
+        },
+    )
+    assert tools.softhsm2() == noted / "hsm/libsofthsm2.so"
+    assert tools.softhsm2_libraries() == f"{noted}/hsm/lib:{noted}/hsm/more"
+    broker = tools.rabbitmq()
+    assert broker.server == noted / "rmq/rabbitmq-server"
+    assert broker.environment()["PATH"].startswith(f"{noted}/rmq/erlang/bin:")
+    assert "LD_LIBRARY_PATH" not in broker.environment()
+    assert tools.easyrsa() == [f"{noted}/easyrsa"]
+    assert tools.cfssl("cfssljson") == [f"{noted}/cfssljson"]
+
+
+def test_a_peer_that_is_installed_is_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("rabbitmq-server", "erl", "easyrsa", "cfssl"):
+        program(path, name, "")
+    (path / "libsofthsm2.so").touch()
+    monkeypatch.setattr(tools, "RABBITMQ_PLACES", ())
+    monkeypatch.setattr(tools, "SOFTHSM2_PLACES", (str(path / "lib*.so"),))
+    assert tools.softhsm2() == path / "libsofthsm2.so"
+    assert tools.rabbitmq() == tools.RabbitMQ(path / "rabbitmq-server", path, "")
+    assert tools.easyrsa() == [str(path / "easyrsa")]
+    assert tools.cfssl() == [str(path / "cfssl")]
+
+
+@pytest.mark.parametrize("name", sorted(tools.PEERS))
+def test_a_peer_that_is_absent_is_one_line_and_a_remedy(
+    path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for places in ("RABBITMQ_PLACES", "SOFTHSM2_PLACES", "EASYRSA_PLACES"):
+        monkeypatch.setattr(tools, places, ())
+    with pytest.raises(Error, match=f"cannot find {name}") as caught:
+        tools.cfssl(name) if name.startswith("cfssl") else getattr(tools, name)()
+    command, package = tools.PEERS[name]
+    assert command in caught.value.hint
+    assert package in caught.value.hint
+
+
 def test_this_checkout_has_the_real_programs() -> None:
     """Nothing is skipped for want of MicroPython or mosquitto: without them the run fails here."""
     for command in (tools.micropython(), tools.mosquitto(), tools.mosquitto_client("pub")):
@@ -164,3 +209,5 @@ def test_this_checkout_has_the_real_programs() -> None:
     library = tools.faketime()
     assert library is not None
     assert library.is_file()
+    assert tools.softhsm2().is_file()
+    assert os.access(tools.rabbitmq().server, os.X_OK)

@@ -12,10 +12,12 @@ from firmshake.debian import (
     candidates,
     chosen,
     index,
+    installed,
     is_library,
     mirrors,
     needed,
     os_release,
+    own_suites,
     stanzas,
     version_of,
 )
@@ -109,6 +111,54 @@ def test_a_system_of_another_family_has_nothing_to_try() -> None:
     assert candidates([], {}) == []
 
 
+def test_what_runs_on_the_machines_libraries_comes_from_the_machines_release() -> None:
+    listed = mirrors(TARGETS, URIS)
+    assert own_suites(listed, DEBIAN_12) == [(DEBIAN, "http://mirror.example/debian", "bookworm")]
+    # a mirror whose first list is another's: the system knows better what it is
+    later = [Mirror("http://mirror.example/debian", "Debian", "Debian", "bookworm-updates")]
+    assert [suite for _, _, suite in own_suites(later, DEBIAN_12)] == ["bookworm"]
+
+
+def test_a_derivatives_own_release_is_its_parents() -> None:
+    listed = [Mirror("http://mirror.example/ubuntu", "Ubuntu", "Ubuntu", "noble-updates")]
+    mint = {
+        "ID": "linuxmint",
+        "ID_LIKE": "ubuntu debian",
+        "VERSION_CODENAME": "zena",
+        "UBUNTU_CODENAME": "noble",
+    }
+    assert own_suites(listed, mint) == [(UBUNTU, "http://mirror.example/ubuntu", "noble")]
+
+
+def test_a_release_that_nothing_names_is_not_guessed() -> None:
+    listed = [Mirror("http://mirror.example/debian")]
+    assert own_suites(listed, {"ID": "debian"}) == []
+    assert own_suites(listed, {"ID": "fedora", "VERSION_CODENAME": "x"}) == []
+
+
+def test_a_program_spread_over_packages_is_taken_whole() -> None:
+    packages = {
+        "broker": Package("broker", "3", (("erl-base", "erl-small"), ("socat",))),
+        "erl-base": Package("erl-base", "25", (("libtinfo6",), ("procps",))),
+        "libtinfo6": Package("libtinfo6", "6"),
+        "socat": Package("socat", "1"),
+        "procps": Package("procps", "4", (("erl-other",),)),
+    }
+    names = [package.name for package in needed(["broker"], packages, parts="erl-")]
+    assert names == ["broker", "erl-base", "libtinfo6"]
+
+
+def test_installed_packages_are_those_of_the_machines_architecture() -> None:
+    listing = (
+        "installed libssl3 amd64\n"
+        "installed libc6 i386\n"
+        "config-files libold1 amd64\n"
+        "not-installed odd\n"
+        "installed adduser all\n"
+    )
+    assert installed(listing, "amd64") == {"libssl3"}
+
+
 def test_only_the_libraries_among_what_is_needed_are_taken() -> None:
     packages = {
         "mosquitto": Package("mosquitto", "2", (("adduser",), ("libssl3t64",), ("libwrap0", "x"))),
@@ -181,3 +231,4 @@ def test_no_listing_makes_the_readers_fail(text: str) -> None:
     list(stanzas(text))
     candidates(mirrors(text, text), os_release(text))
     chosen(text)
+    installed(text, "amd64")

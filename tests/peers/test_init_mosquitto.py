@@ -238,7 +238,7 @@ def test_openssl_verifies_each_for_its_purpose_and_for_no_other(
 ) -> None:
     device = tmp_path / "device.crt"
     device.write_bytes(issuing.issue("pump", now=_now()).chain_pem())
-    broker = made.broker_folder / "broker.crt"
+    broker = made.broker_folder / "broker.pem"
     chain = ["-x509_strict", "-CAfile", made.ca_folder / "root.crt"]
     chain += ["-untrusted", made.ca_folder / "intermediate.crt"]
     for leaf, right, wrong in (

@@ -9,11 +9,11 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
-from support.pki import LATER, LONG_AGO
 
 from firmshake.ca import certificate
 from firmshake.ca.authority import Authority, Root
 from firmshake.ca.identity import Identity, PrivateKey, PublicKey
+from support.pki import LATER, LONG_AGO
 
 DER = serialization.Encoding.DER
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from firmshake import tools
 from support.servers import free_port
@@ -76,7 +76,7 @@ def _environment(folder: Path, plugins: Sequence[str], epmd_port: int) -> dict[s
 
 @contextlib.contextmanager
 def _running(
-    command: list[str], environment: dict[str, str], output: object
+    command: list[str], environment: dict[str, str], output: BinaryIO
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -86,3 +86,25 @@ def _running(
     finally:
         process.terminate()
         process.wait(STOP_LIMIT_S)
+
+
+def _wait(ready: Callable[[], bool], log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while not ready():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_ready(log: Path, node: subprocess.Popen[bytes]) -> bool:
+    text = log.read_text(errors="replace")
+    assert node.poll() is None, text
+    # said once every listener of every plugin is open
+    return "Server startup complete" in text

@@ -29,9 +29,9 @@ def main() -> None:
             context.load_cert_chain(own[1], own[0])
             stream = context.wrap_socket(sock, server_side=True)
         stream.write(b"x")
-        print("accepted")
+        sys.stdout.write("accepted\n")
     except (OSError, ValueError) as error:
-        print(repr(error))
+        sys.stdout.write(repr(error) + "\n")
 
 
 main()

@@ -20,11 +20,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import verification
-from support import pki, servers
 
 from firmshake import tools
 from firmshake.ca.identity import Identity
 from firmshake.endpoint import is_address
+from support import pki, servers
 
 BOARD = Path(__file__).with_name("tls_board.py")
 LIMIT_S = 30

@@ -13,7 +13,7 @@ from datetime import datetime
 from cryptography import x509
 
 from firmshake import deviceid
-from firmshake.ca import certificate, profiles
+from firmshake.ca import certificate, constraints, profiles
 from firmshake.ca.certificate import Issuer, Validity
 from firmshake.ca.identity import Identity, PrivateKey, PublicKey
 from firmshake.ca.profiles import Profile, Profiles
@@ -121,7 +121,7 @@ class Authority(Issuer):
         has expired. Raises Error where a name is none, or `now` is outside the intermediate's
         validity.
         """
-        return self._identity("broker", *_broker_names(names), now, valid, key)
+        return self._identity("broker", *self._broker_names(names), now, valid, key)
 
     def _identity(
         self,
@@ -150,7 +150,14 @@ class Authority(Issuer):
         self, names: Sequence[str], public_key: PublicKey, *, now: datetime
     ) -> x509.Certificate:
         """Return a broker's certificate for a key that it keeps, as `issue_broker` would."""
-        return self._sign("broker", *_broker_names(names), public_key, now)
+        return self._sign("broker", *self._broker_names(names), public_key, now)
+
+    def _broker_names(self, names: Sequence[str]) -> tuple[str, list[x509.GeneralName]]:
+        """A broker's common name, which is for people, and its alternative names."""
+        assert names
+        found = [form for name in dict.fromkeys(names) for form in _general_names(name)]
+        kept = constraints.within(self.certificate, found)
+        return names[0] if len(names[0]) <= deviceid.LONGEST else "broker", kept
 
     def _sign(
         self,
@@ -190,13 +197,6 @@ def _name(common_name: str) -> x509.Name:
 
 def _device_names(device_id: str) -> list[x509.GeneralName]:
     return [x509.UniformResourceIdentifier(f"urn:firmshake:device:{device_id}")]
-
-
-def _broker_names(names: Sequence[str]) -> tuple[str, list[x509.GeneralName]]:
-    """A broker's common name, which is for people, and its alternative names."""
-    assert names
-    found = [form for name in dict.fromkeys(names) for form in _general_names(name)]
-    return names[0] if len(names[0]) <= deviceid.LONGEST else "broker", found
 
 
 def _general_names(name: str) -> list[x509.GeneralName]:

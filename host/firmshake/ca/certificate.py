@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import ipaddress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -14,6 +13,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from firmshake.ca import constraints
 from firmshake.ca.identity import PrivateKey, PublicKey
 from firmshake.ca.profiles import EXTENDED_KEY_USAGES, KEY_USAGES, Profile
 from firmshake.errors import Error
@@ -64,6 +64,12 @@ def key_type(key: PublicKey) -> str:
     return next(
         (ours for ours, curve in _CURVES.items() if isinstance(key.curve, curve)), key.curve.name
     )
+
+
+def key_type_of(certificate: x509.Certificate) -> str:
+    """Return the type of a certificate's key in the profiles' words."""
+    key = certificate.public_key()
+    return key_type(key) if isinstance(key, PublicKey) else type(key).__name__
 
 
 def signature_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
@@ -153,19 +159,12 @@ def _of_profile(profile: Profile) -> tuple[tuple[x509.ExtensionType, bool], ...]
         oids = [x509.ObjectIdentifier(EXTENDED_KEY_USAGES[n]) for n in profile.extended_key_usage]
         found.append((x509.ExtendedKeyUsage(oids), False))
     if profile.permitted_names:
-        permitted = [_constraint(text) for text in profile.permitted_names]
+        permitted = [constraints.parse(text) for text in profile.permitted_names]
         found.append((x509.NameConstraints(permitted, excluded_subtrees=None), True))
     if profile.crl_url:
         place: list[x509.GeneralName] = [x509.UniformResourceIdentifier(profile.crl_url)]
         found.append((x509.CRLDistributionPoints([_point(place)]), False))
     return tuple(found)
-
-
-def _constraint(text: str) -> x509.GeneralName:
-    kind, _, value = text.partition(":")
-    if kind == "ip":
-        return x509.IPAddress(ipaddress.ip_network(value))
-    return x509.DNSName(value)
 
 
 def _point(place: list[x509.GeneralName]) -> x509.DistributionPoint:

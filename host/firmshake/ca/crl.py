@@ -13,17 +13,15 @@ import functools
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from firmshake.ca import certificate
 from firmshake.ca.certificate import Issuer
-from firmshake.ca.identity import PrivateKey, PublicKey
+from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
 from firmshake_agent import der
 
@@ -135,37 +133,6 @@ def encoded(revoked: Iterable[Revoked], chunk: int = CHUNK) -> Iterator[tuple[in
         yield len(batch), _entries(batch)
 
 
-def sign(issuer: Issuer, digest: bytes) -> bytes:
-    """Return the issuer's signature of a CRL whose signed part has this `digest`.
-
-    Raises Error where the issuer's own certificate does not verify it: what keeps the key is out of
-    order.
-    """
-    key, algorithm = issuer.key, Prehashed(certificate.signature_hash(issuer.key))
-    if isinstance(key, rsa.RSAPrivateKey):
-        signature = key.sign(digest, padding.PKCS1v15(), algorithm)
-    else:
-        signature = key.sign(digest, ec.ECDSA(algorithm))
-    public = issuer.certificate.public_key()
-    assert isinstance(public, PublicKey)  # it is that of issuer.key
-    try:
-        _verify(public, signature, digest, algorithm)
-    except InvalidSignature:
-        name = certificate.subject(issuer.certificate)
-        raise Error(
-            f"the key of {name!r} made a signature that its certificate does not verify",
-            hint="look at what keeps the key: the token, or this computer's memory",
-        ) from None
-    return signature
-
-
-def _verify(public: PublicKey, signature: bytes, digest: bytes, algorithm: Prehashed) -> None:
-    if isinstance(public, rsa.RSAPublicKey):
-        public.verify(signature, digest, padding.PKCS1v15(), algorithm)
-    else:
-        public.verify(signature, digest, ec.ECDSA(algorithm))
-
-
 def _check(
     issuer: x509.Certificate, number: int, this_update: datetime, next_update: datetime
 ) -> None:
@@ -203,18 +170,19 @@ def _entries(batch: list[Revoked]) -> bytes:
 
 
 def _entry(one: Revoked) -> x509.RevokedCertificate:
-    builder = (
-        x509.RevokedCertificateBuilder()
-        .serial_number(one.serial)
-        .revocation_date(_whole_second(one.at))
-    )
-    reason = _EXTENSIONS[one.reason]
-    return (builder.add_extension(reason, critical=False) if reason else builder).build()
+    builder = _BUILDERS[one.reason].serial_number(one.serial)
+    return builder.revocation_date(_whole_second(one.at)).build()
 
 
-_EXTENSIONS: dict[str | None, x509.CRLReason | None] = {
-    None: None,
-    **{name: flag and x509.CRLReason(flag) for name, flag in REASONS.items()},
+def _builder(flag: x509.ReasonFlags | None) -> x509.RevokedCertificateBuilder:
+    bare = x509.RevokedCertificateBuilder()
+    return bare.add_extension(x509.CRLReason(flag), critical=False) if flag else bare
+
+
+# builders never change: these are begun once, and ended for each entry
+_BUILDERS: dict[str | None, x509.RevokedCertificateBuilder] = {
+    None: _builder(None),
+    **{name: _builder(flag) for name, flag in REASONS.items()},
 }
 
 
@@ -255,4 +223,4 @@ def _header(tag: int, size: int) -> bytes:
 
 
 def _whole_second(moment: datetime) -> datetime:
-    return moment - timedelta(microseconds=moment.microsecond)
+    return moment.replace(microsecond=0) if moment.microsecond else moment

@@ -14,16 +14,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import Hash
 
 from firmshake import newfile
-from firmshake.ca import crl
+from firmshake.ca import crl, signature
 from firmshake.ca.certificate import Issuer, signature_hash
 from firmshake.ca.crl import Frame, Revoked
 from firmshake.errors import Error
 
 # for everybody to read: a CRL is made to be published
 PUBLIC = 0o644
-# of a read: 64 KiB, in whole lines of PEM
-_LINE = 48
-_PIECE = _LINE * 1365
+# RFC 7468 section 2: a line of PEM has 64 characters, which are 48 octets
+_WIDTH, _LINE = 64, 48
+_PIECE = 1 << 16
 _PEM = b"-----BEGIN X509 CRL-----"
 _END = b"-----END X509 CRL-----"
 
@@ -53,14 +53,15 @@ def write(
     """Put the issuer's CRL in the place of `path`, in one step; return how many entries it has.
 
     The entries stand in the order of `revoked`. `progress` is told how many are encoded so far.
-    Raises Error as crl.frame, crl.sign and crl.Revoked do, and OSError; the old file is left then.
+    Raises Error as crl.frame, crl.Revoked and signature.sign do, and OSError; the old file is left
+    then.
     """
     frame = crl.frame(issuer, number=number, this_update=this_update, next_update=next_update)
     # beside the list and not in the system's folder for such files, which may be in memory
     with tempfile.TemporaryFile(dir=path.parent) as entries:
         count, size = _spool(entries, revoked, progress)
-        signature = crl.sign(issuer, _digest(issuer, frame, entries, size))
-        parts = _around(frame.whole(size, signature), entries)
+        signed = signature.sign(issuer, _digest(issuer, frame, entries, size))
+        parts = _around(frame.whole(size, signed), entries)
         with newfile.replacing(path, PUBLIC) as stream:
             stream.writelines(_armoured(parts) if pem else parts)
     return count
@@ -137,5 +138,6 @@ def _armoured(parts: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _lines(data: bytes) -> Iterator[bytes]:
-    for at in range(0, len(data), _LINE):
-        yield base64.b64encode(data[at : at + _LINE]) + b"\n"
+    text = base64.b64encode(data)
+    for at in range(0, len(text), _WIDTH):
+        yield text[at : at + _WIDTH] + b"\n"

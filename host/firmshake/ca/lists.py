@@ -56,10 +56,11 @@ def publish(
 def gather(folder: Path, places: Places, target: Path) -> None:
     """Put the lists of all CAs, those that are there, one after the other into `target`, as PEM.
 
-    Raises OSError, with the old file left.
+    Of two certificates with one key the later has the list. Raises OSError, with the old file left.
     """
+    by_key = {place.key: place for place in (places.root, *places.intermediates)}
     with newfile.replacing(target, crlfile.PUBLIC) as stream:
-        for place in (*reversed(places.intermediates), places.root):
+        for place in reversed(by_key.values()):
             path = folder / place.crl
             if path.exists():
                 with path.open("rb") as source:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import os
-import textwrap
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import padding, serialization
@@ -33,20 +32,39 @@ _BEGIN = "-----BEGIN ENCRYPTED PRIVATE KEY-----"
 _END = "-----END ENCRYPTED PRIVATE KEY-----"
 
 
+class Sealer:
+    """Encrypts many keys with one passphrase, which is stretched once, when this is made.
+
+    So all of them have one salt. A salt keeps passphrases from being tried against many people's
+    keys at a time, and from tables made beforehand; these keys have one passphrase between them,
+    and who finds it for one has them all, under one salt or many. What CBC needs to be sound is
+    that no two keys begin from one state: each has an initialisation vector of its own, at random
+    (NIST SP 800-38A appendix C).
+    """
+
+    def __init__(self, passphrase: bytes) -> None:
+        assert passphrase
+        self._salt = os.urandom(_SALT_LENGTH)
+        stretched = Scrypt(salt=self._salt, length=32, n=_N, r=_R, p=_P).derive(passphrase)
+        self._cipher = algorithms.AES(stretched)
+
+    def seal(self, key: PrivateKey) -> bytes:
+        """Return `key` as PEM that only the passphrase opens."""
+        plain = key.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        start = os.urandom(16)
+        pad = padding.PKCS7(128).padder()
+        seal = Cipher(self._cipher, modes.CBC(start)).encryptor()
+        sealed = seal.update(pad.update(plain) + pad.finalize()) + seal.finalize()
+        return _pem(_sequence(_scheme(self._salt, start), _tagged(0x04, sealed)))
+
+
 def encrypt(key: PrivateKey, passphrase: bytes) -> bytes:
     """Return `key` as PEM that only `passphrase` opens."""
-    assert passphrase
-    plain = key.private_bytes(
-        serialization.Encoding.DER,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    salt, start = os.urandom(_SALT_LENGTH), os.urandom(16)
-    secret = Scrypt(salt=salt, length=32, n=_N, r=_R, p=_P).derive(passphrase)
-    pad = padding.PKCS7(128).padder()
-    seal = Cipher(algorithms.AES(secret), modes.CBC(start)).encryptor()
-    sealed = seal.update(pad.update(plain) + pad.finalize()) + seal.finalize()
-    return _pem(_sequence(_scheme(salt, start), _tagged(0x04, sealed)))
+    return Sealer(passphrase).seal(key)
 
 
 def decrypt(pem: bytes, passphrase: bytes) -> PrivateKey:
@@ -95,5 +113,6 @@ def _tagged(tag: int, content: bytes) -> bytes:
 
 
 def _pem(der: bytes) -> bytes:
-    lines = textwrap.wrap(base64.b64encode(der).decode("ascii"), 64)
+    text = base64.b64encode(der).decode("ascii")
+    lines = (text[at : at + 64] for at in range(0, len(text), 64))
     return "\n".join((_BEGIN, *lines, _END, "")).encode("ascii")

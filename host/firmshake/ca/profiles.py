@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import ipaddress
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from firmshake.endpoint import is_address, is_host
+from firmshake.ca.constraints import is_constraint
 from firmshake.errors import Error
 
 # how each message begins
@@ -139,23 +138,11 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
 
 def _permitted(table: Mapping[str, object], name: str, ca: bool) -> tuple[str, ...]:
     names = table.get("permitted_names", [])
-    if not isinstance(names, list) or not all(map(_is_constraint, names)) or (names and not ca):
+    if not isinstance(names, list) or not all(map(is_constraint, names)) or (names and not ca):
         raise Error(
             f"{ABOUT}permitted_names in [{name}] may hold 'dns:NAME' and 'ip:NETWORK', in a CA only"
         )
     return tuple(names)
-
-
-def _is_constraint(item: object) -> bool:
-    if not isinstance(item, str):
-        return False
-    kind, _, value = item.partition(":")
-    if kind == "dns":
-        return is_host(value) and not is_address(value)
-    try:
-        return kind == "ip" and bool(ipaddress.ip_network(value))
-    except ValueError:
-        return False
 
 
 def _url(table: Mapping[str, object], name: str) -> str:

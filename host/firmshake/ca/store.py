@@ -17,7 +17,7 @@ from cryptography import x509
 
 from firmshake import newfile
 from firmshake.ca import certificate as certificates
-from firmshake.ca import keyfile
+from firmshake.ca import keyfile, pkcs8
 from firmshake.ca.authority import Authority, Root
 from firmshake.ca.certificate import Issuer
 from firmshake.ca.identity import PrivateKey
@@ -143,20 +143,26 @@ def open_authority(folder: Path, secret: bytes, using: Profiles | None = None) -
         return Authority(key, own, root, using)
 
 
-def open_root(folder: Path, secret: bytes, key: str | None = None) -> Root:
-    """Return the root; `key` says where its key is, if not where ca.toml says.
+def root_place(folder: Path, places: Places, key: str | None = None) -> Place:
+    """Return where the root is; `key` says where its key is, if not where ca.toml says.
 
-    That is a path or a PKCS#11 URI. Raises Error as `open_authority` does.
+    That is a path or a PKCS#11 URI. Raises Error where there is no such file: the root's key is
+    meant to be elsewhere most of the time.
     """
-    place = read(folder).root
-    own = certificate(folder, place)
-    path = Path(key).absolute() if key and not key.startswith(SCHEME) else None
-    place = Place(place.certificate, str(path) if path else key or place.key)
+    if key is not None and not key.startswith(SCHEME):
+        key = str(Path(key).absolute())
+    place = Place(places.root.certificate, key or places.root.key)
     if not place.in_token and not (folder / place.key).exists():
         raise Error(
             f"the root's key is not here: no file {folder / place.key}",
             hint="fetch it from where it is kept, and say where it is now with --root-key FILE",
         )
+    return place
+
+
+def open_root(folder: Path, place: Place, secret: bytes) -> Root:
+    """Return the root at `place`. Raises Error as `open_authority` does."""
+    own = certificate(folder, place)
     with _named(folder):
         return Root(open_key(folder, place, secret), own)
 
@@ -166,6 +172,11 @@ def open_issuer(folder: Path, place: Place, secret: bytes) -> Issuer:
     own = certificate(folder, place)
     with _named(folder):
         return Issuer(open_key(folder, place, secret), own)
+
+
+def seal(folder: Path, place: Place, key: PrivateKey, passphrase: bytes) -> None:
+    """Encrypt the key at `place` with another passphrase, in one step. Raises OSError."""
+    newfile.replace(folder / place.key, pkcs8.encrypt(key, passphrase))
 
 
 def open_key(folder: Path, place: Place, secret: bytes) -> PrivateKey:

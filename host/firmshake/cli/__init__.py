@@ -23,6 +23,7 @@ COMMANDS = {
     "console": "Show a board's diagnostics live, explained.",
     "explain": "Explain a captured log, or standard input.",
     "doctor": "Climb the board's own ladder to a broker from this computer.",
+    "inspect": "Say what a key, certificate, image or folder is, and what is wrong with it.",
     "faults": "Serve a broker that fails on purpose, to try any client against.",
     "virtual": "Run a virtual board on this computer.",
     "demo": "Show the whole road on a virtual board, with nothing to plug in.",

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from firmshake.cli import parameters, passphrase
+from firmshake.cli import opening, parameters
 from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
@@ -87,19 +87,18 @@ def command(
     them; its filesystem is replaced. It is proved when it has connected to the broker.
     """
     from firmshake import boardfiles, firmware, project
-    from firmshake.registry import Registry
 
     _check_usage(port, virtual, firmware_file, sha256)
     fleet = project.load(folder)
     boardfiles.check(fleet)  # before anybody types a passphrase
     image = firmware.load(firmware_file, sha256=sha256) if firmware_file else None
-    registry = Registry.open(fleet.registry_path)
-    authority = project.open_authority(fleet, passphrase.ask(passphrase_fd))
+    places, registry = opening.parts(fleet)
+    opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     console = Console(stderr=True, highlight=False)
     with _board(virtual, port, fleet) as target, _Screen(console) as screen:
         outcome = provision(
             fleet,
-            authority,
+            opened.authority,
             registry,
             target,
             screen,

@@ -68,12 +68,15 @@ def supersede(connection: Connection, at: datetime, device_id: str) -> list[str]
 
 def revoke(connection: Connection, at: datetime, serials: Sequence[str], reason: str) -> None:
     """Mark the certificates of these serial numbers as revoked; they are known and are not yet."""
+    events: list[Event] = []
     for serial in serials:
         row = CERTIFICATES.c.serial_number == serial
         changed = update(CERTIFICATES).where(row, CERTIFICATES.c.revoked_at.is_(None))
         done = connection.execute(changed.values(revoked_at=at, reason=reason))
         assert done.rowcount == 1, serial
-    append(connection, at, [("revoked", {"serial": s, "reason": reason}) for s in serials])
+        issuer = connection.execute(select(CERTIFICATES.c.issuer).where(row)).scalar_one()
+        events.append(("revoked", {"serial": serial, "reason": reason, "issuer": issuer}))
+    append(connection, at, events)
 
 
 def number_crl(

@@ -51,17 +51,31 @@ class Queries:
         return self._certificates(*wanted)
 
     def expiring(self, before: datetime) -> Iterator[CertificateRecord]:
-        """Yield the records of what is not revoked and ends before that moment, as issued."""
+        """Yield the records of what ends before that moment, as issued.
+
+        What was revoked is left out, and what was replaced: there is a newer one of the device, of
+        that kind and name, or, for intermediates, a newer one at all.
+        """
+        newer = CERTIFICATES.alias()
+        named = (newer.c.subject == CERTIFICATES.c.subject) | (newer.c.kind == "intermediate")
+        same = (newer.c.device_id == CERTIFICATES.c.device_id) | (
+            newer.c.device_id.is_(None) & (newer.c.kind == CERTIFICATES.c.kind) & named
+        )
+        replaced = select(newer.c.id).where(same, newer.c.id > CERTIFICATES.c.id).exists()
         return self._certificates(
-            CERTIFICATES.c.not_after < before, CERTIFICATES.c.revoked_at.is_(None)
+            CERTIFICATES.c.not_after < before, CERTIFICATES.c.revoked_at.is_(None), ~replaced
         )
 
-    def revoked(self, issuer: str, since: datetime | None = None) -> Iterator[CertificateRecord]:
-        """Yield the records of what `issuer` signed and was revoked, as issued.
+    def revoked(
+        self, issuer: str | None = None, since: datetime | None = None
+    ) -> Iterator[CertificateRecord]:
+        """Yield the records of what `issuer`, or anybody, signed and was revoked, as issued.
 
         Those that had expired at the moment `since` are left out: they were on the list before.
         """
-        wanted = [CERTIFICATES.c.issuer == issuer, CERTIFICATES.c.revoked_at.is_not(None)]
+        wanted: list[ColumnElement[bool]] = [CERTIFICATES.c.revoked_at.is_not(None)]
+        if issuer is not None:
+            wanted.append(CERTIFICATES.c.issuer == issuer)
         if since is not None:
             wanted.append(CERTIFICATES.c.not_after >= since)
         return self._certificates(*wanted)

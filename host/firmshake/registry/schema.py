@@ -91,6 +91,33 @@ Index(
     sqlite_where=CERTIFICATES.c.revoked_at.is_not(None),
     postgresql_where=CERTIFICATES.c.revoked_at.is_not(None),
 )
+Index(
+    "certificates_of_others",
+    CERTIFICATES.c.kind,
+    CERTIFICATES.c.id,
+    sqlite_where=CERTIFICATES.c.device_id.is_(None),
+    postgresql_where=CERTIFICATES.c.device_id.is_(None),
+)
+
+# where keys that were made here are on their way to; a row goes when all of them are there
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("id", Integer, primary_key=True),
+    Column("place", Text, nullable=False),  # the absolute path of a file or folder
+    # a claim to the ids PREFIX-FIRST to PREFIX-LAST; None where the devices have other names
+    Column("prefix", String(64)),
+    Column("first", Integer),
+    Column("last", Integer),
+    Column("began_at", Moment, nullable=False),
+)
+# the certificates whose keys may not be there yet, and after a kill may be lost
+UNDELIVERED = Table(
+    "undelivered",
+    METADATA,
+    Column("serial_number", ForeignKey(CERTIFICATES.c.serial_number), primary_key=True),
+    Column("delivery", ForeignKey(DELIVERIES.c.id), nullable=False),
+)
 
 # the revocation lists that were signed
 CRLS = Table(

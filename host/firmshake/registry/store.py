@@ -1,7 +1,7 @@
 """The registry: which devices there are, which certificates they were given, how far each has come.
 
 One SQLite file. It holds certificates, dates, states and the log; never a private key. What it
-answers about certificates is in query.py.
+answers about certificates is in query.py; keys on their way to a file are in delivery.py.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from sqlalchemy.dialects.sqlite import insert
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
+from firmshake.registry.delivery import Deliveries
 from firmshake.registry.file import READ, RegistryFile
 from firmshake.registry.query import Queries
 from firmshake.registry.record import (
@@ -35,7 +36,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Registry(Queries):
+class Registry(Queries, Deliveries):
     """A registry, nothing of which is held open between two calls; threads may share one.
 
     Every method raises Error where the file can't be read or written.
@@ -76,29 +77,6 @@ class Registry(Queries):
             issuance.record(connection, now, [Issued("device", certificate, device_id)])
             serial = certificates.serial(certificate)
             _put_history(connection, device_id, "issued", None, now, serial)
-
-    def record_devices(self, issued: Sequence[Issued]) -> None:
-        """Record the certificates of many devices, known or new, in one transaction."""
-        now = self._clock()
-        device = {"state": "issued", "verdict": None, "changed_at": now, "created_at": now}
-        devices = [{"device_id": item.device_id, **device} for item in issued]
-        put = insert(DEVICES)
-        changed = {name: put.excluded[name] for name in ("state", "verdict", "changed_at")}
-        history = [
-            {
-                "at": now,
-                "device_id": item.device_id,
-                "state": "issued",
-                "serial_number": certificates.serial(item.certificate),
-            }
-            for item in issued
-        ]
-        with self._file.transaction() as connection:
-            connection.execute(
-                put.on_conflict_do_update(index_elements=["device_id"], set_=changed), devices
-            )
-            issuance.record(connection, now, issued)
-            connection.execute(HISTORY.insert(), history)
 
     def record(self, *issued: Issued) -> None:
         """Record certificates that are no device's: of the CA itself, of brokers, from elsewhere.

@@ -183,11 +183,14 @@ def names_issuer(certificate: x509.Certificate, issuer: x509.Certificate) -> boo
 
 
 def _key(certificate: x509.Certificate) -> tuple[str, str, int]:
-    """(for people, curve or "", bits of RSA or 0)."""
     try:
-        key = certificate.public_key()
+        return of_key(certificate.public_key())
     except ODD:
         return "of an unknown kind", "", 0
+
+
+def of_key(key: object) -> tuple[str, str, int]:
+    """A public key of any kind: (for people, curve or "", bits of RSA or 0)."""
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {key.curve.name}", key.curve.name, 0
     if isinstance(key, rsa.RSAPublicKey):

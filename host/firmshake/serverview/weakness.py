@@ -48,7 +48,15 @@ def _of_key(one: CertificateView) -> Iterator[Finding]:
 
 
 def _cannot(can: Callable[[Firmware], bool], what: str) -> Iterator[Finding]:
-    unable = [firmware.board for firmware in FIRMWARES if not can(firmware)]
-    if unable:
+    if unable := _unable(can):
         who = " and ".join(unable)
         yield Finding("unsupported_key", ERROR, f"{what}, which {who} cannot check.", _FIX)
+
+
+def unable_boards(curve: str) -> list[str]:
+    """The boards whose firmware cannot use a key on this curve; all of them where it is ""."""
+    return _unable(lambda firmware: curve in firmware.curves)
+
+
+def _unable(can: Callable[[Firmware], bool]) -> list[str]:
+    return [firmware.board for firmware in FIRMWARES if not can(firmware)]

@@ -8,7 +8,16 @@ from firmshake.cli.lazygroup import LazyGroup
 
 # name of the command: one line of help, shown without importing the command
 COMMANDS = {
+    "show": "Show the CAs of the project: where their keys are, what they issued, what is due.",
     "broker": "Give the broker a new certificate and key.",
+    "list": "List the certificates that were issued.",
+    "expiring": "List what expires soon.",
+    "revoke": "Revoke certificates, for good.",
+    "crl": "Sign new revocation lists.",
+    "intermediate": "Renew the issuing CA below the same root.",
+    "passphrase": "Change the passphrase of the CA's keys.",
+    "log": "Print the issuance log.",
+    "audit": "Check that registry, log and files agree.",
 }
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from firmshake.cli import parameters, passphrase
+from firmshake.cli import opening, parameters
+from firmshake.cli.ca import publishing
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
 
@@ -26,20 +27,23 @@ def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> 
     """Give the broker a new certificate and key, in place of those in broker/.
 
     The new certificate has the names of the present one, those that fleet.toml has for the broker,
-    and those that you add. The boards need no change.
+    and those that you add. The boards need no change. The revocation list is signed again too, so
+    that both have to be renewed on the same day.
     """
-    from firmshake import brokerrenewal, project
+    from firmshake import brokerrenewal, revocation
+    from firmshake.project import BROKER_FILE
 
-    fleet = project.load(folder)  # before anybody types a passphrase
+    fleet, places, registry = opening.load(folder)  # before anybody types a passphrase
     for name in names:
         if not is_host(name):
             raise Error(f"--name {name!r} is no DNS name and no IP address", status=2)
-    secret = passphrase.ask(passphrase_fd)
-    made = brokerrenewal.renew(fleet, secret, now=datetime.now(UTC), names=names)
-    path = fleet.broker_folder / "broker.crt"
+    opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
+    now = datetime.now(UTC)
+    made = brokerrenewal.renew(fleet, opened.authority, registry, now=now, names=names)
+    lists = revocation.publish(fleet, registry, opened.secret_of, now=now)
+    path = fleet.broker_folder / BROKER_FILE
     ends = made.certificate.not_valid_after_utc
     click.echo(f"{path}: new certificate and key for the broker")
     click.echo(f"  names        {', '.join(brokerrenewal.present_names(path))}")
     click.echo(f"  valid until  {ends:%Y-%m-%d %H:%M} UTC")
-    click.echo("next:", err=True)
-    click.echo("  reload the broker: mosquitto takes it up on SIGHUP", err=True)
+    publishing.show(fleet, lists)

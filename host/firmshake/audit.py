@@ -1,0 +1,216 @@
+"""The audit of a project's CA: registry, log and files hold together, and nothing lies open."""
+
+from __future__ import annotations
+
+import filecmp
+import re
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from firmshake.ca import certificate as certificates
+from firmshake.ca import crlfile, keyfile, lists, store
+from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
+from firmshake.ca.store import Place, Places
+from firmshake.errors import Error
+from firmshake.project import BROKER_FILE, Project
+from firmshake.registry import Registry
+from firmshake.registry.log import Entry
+from firmshake.registry.reconcile import Reconciliation
+
+# the names that files have while they are written (newfile.py)
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}")
+
+_ALTERED = (
+    "find out who could write the registry; put back the newest copy that passes the audit, and"
+    " revoke what it does not tell of"
+)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was looked at: how many certificates, and the log's last entry."""
+
+    certificates: int
+    head: Entry | None
+
+
+def audit(
+    project: Project,
+    registry: Registry,
+    told: Callable[[Finding], None],
+    *,
+    now: datetime,
+    head: tuple[int, str] | None = None,
+    progress: Callable[[int], None] = lambda count: None,
+) -> Audited:
+    """Look at everything that can be looked at without a passphrase; `told` is what was found.
+
+    `head` is the number and hash of an entry that was noted elsewhere: the log must still hold it.
+    Raises Error where ca.toml can't be read.
+    """
+    places = store.read(project.ca_folder)
+    walk = Reconciliation(
+        registry, lambda words: told(Finding(WRONG, "log_mismatch", words, _ALTERED)), progress
+    )
+    walk.walk()
+    for finding in (
+        *_noted(registry, head),
+        *_pending(walk.pending),
+        *_files(project, places, registry, now),
+        *_lists(project, places, registry, now),
+        *_broker(project, registry, now),
+        *_modes(project),
+        *_strays(project, places),
+    ):
+        told(finding)
+    return Audited(walk.certificates, walk.head)
+
+
+def _noted(registry: Registry, head: tuple[int, str] | None) -> Iterator[Finding]:
+    if head is None:
+        return
+    number, sha256 = head
+    found = next(registry.log(number - 1), None)
+    if found is None or (found.seq, found.sha256) != (number, sha256):
+        what = f"the log's entry {number} is not the one that was noted: the log was written anew"
+        yield Finding(WRONG, "log_replaced", what, _ALTERED)
+
+
+def _pending(pending: dict[str, int]) -> Iterator[Finding]:
+    for issuer, count in pending.items():
+        what = f"{count} revoked since the last list of the CA {issuer}"
+        yield Finding(WARNING, "list_outdated", what, "sign a new one: firmshake ca crl")
+
+
+def _files(
+    project: Project, places: Places, registry: Registry, now: datetime
+) -> Iterator[Finding]:
+    for place in (places.root, *places.intermediates):
+        path = project.ca_folder / place.certificate
+        try:
+            found = store.certificate(project.ca_folder, place)
+        except Error as error:
+            yield Finding(WRONG, "file_missing", error.message, error.hint)
+            continue
+        if not _is_known(registry, found):
+            what = f"{path} is a certificate that the registry does not know"
+            yield Finding(WRONG, "unknown_certificate", what, "put back the one that it was")
+        if found.not_valid_after_utc <= now:
+            yield Finding(WARNING, "expired", f"{path} expired on {found.not_valid_after_utc:%F}")
+        yield from _key(project.ca_folder, place, place is places.root)
+
+
+def _key(folder: Path, place: Place, offline: bool) -> Iterator[Finding]:
+    path = folder / place.key
+    if place.in_token or (offline and not path.exists()):
+        return
+    try:
+        content = keyfile.read(path)
+    except Error as error:
+        yield Finding(WRONG, "file_missing", error.message, error.hint)
+        return
+    if b"ENCRYPTED" not in content:
+        what = f"{path} is not encrypted"
+        fix = "others may have it: make a new one with firmshake ca intermediate, revoke this one"
+        yield Finding(WRONG, "key_in_clear", what, fix)
+    elif offline:
+        what = f"{path}, the root's key, lies beside the issuing CA's"
+        fix = "move it to a medium that is kept offline; --root-key says where it is when needed"
+        yield Finding(NOTE, "root_online", what, fix)
+
+
+def _lists(
+    project: Project, places: Places, registry: Registry, now: datetime
+) -> Iterator[Finding]:
+    for place in {place.key: place for place in (places.root, *places.intermediates)}.values():
+        path = project.ca_folder / place.crl
+        try:
+            own = store.certificate(project.ca_folder, place)
+        except Error:
+            continue  # told above
+        last = registry.last_crl(certificates.own_key(own))
+        if last is None:
+            continue
+        try:
+            found = crlfile.read_summary(path)
+        except (Error, OSError):
+            what = f"{path}, a revocation list, is missing or damaged"
+            yield Finding(WRONG, "file_missing", what, "sign a new one: firmshake ca crl")
+            continue
+        if found.number != last.number:
+            what = f"{path} is list {found.number}, and {last.number} was signed last"
+            yield Finding(WARNING, "list_outdated", what, "sign a new one: firmshake ca crl")
+        if last.next_update <= now < own.not_valid_after_utc:
+            what = f"{path} is past its next update: brokers that read it let nobody in"
+            yield Finding(WRONG, "crl_expired", what, "sign a new one: firmshake ca crl")
+    yield from _gathered(project, places)
+
+
+def _gathered(project: Project, places: Places) -> Iterator[Finding]:
+    """Whether the broker's file is what it would be if it were gathered now."""
+    path = project.broker_folder / lists.GATHERED
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "crl.pem"
+        lists.gather(project.ca_folder, places, fresh)
+        if not path.exists() or not filecmp.cmp(path, fresh, shallow=False):
+            what = f"{path} does not hold the lists of {project.ca_folder}"
+            yield Finding(WARNING, "list_outdated", what, "gather them: firmshake ca crl")
+
+
+def _broker(project: Project, registry: Registry, now: datetime) -> Iterator[Finding]:
+    path = project.broker_folder / BROKER_FILE
+    remedy = "make a new one: firmshake ca broker"
+    try:
+        content = keyfile.read(path)
+        found = x509.load_pem_x509_certificates(content)[0]
+        key = load_pem_private_key(content, None)
+    except (Error, ValueError, TypeError):
+        yield Finding(WRONG, "file_missing", f"{path} is missing or damaged", remedy)
+        return
+    if key.public_key() != found.public_key():
+        yield Finding(WRONG, "mismatch", f"{path}: key and certificate don't match", remedy)
+    if not _is_known(registry, found):
+        what = f"{path} is a certificate that the registry does not know"
+        yield Finding(WARNING, "unknown_certificate", what, remedy)
+    if found.not_valid_after_utc <= now:
+        yield Finding(WRONG, "expired", f"{path} expired: no board connects", remedy)
+
+
+def _modes(project: Project) -> Iterator[Finding]:
+    """What others than the owner may read, and must not."""
+    secret = [*project.ca_folder.glob("*.key"), project.broker_folder / BROKER_FILE]
+    for path in (*secret, project.registry_path):
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError:
+            continue  # told above, or the root's key, which is elsewhere
+        if mode & 0o077:
+            what = f"{path} can be read by others (mode {mode:04o})"
+            yield Finding(WRONG, "readable_by_others", what, f"chmod 600 {path}")
+
+
+def _strays(project: Project, places: Places) -> Iterator[Finding]:
+    """What an interrupted command left: it does no harm, and may hold a key."""
+    used = {store.FILE, *(one for p in (places.root, *places.intermediates) for one in _names(p))}
+    for folder in (project.ca_folder, project.broker_folder):
+        for path in sorted(folder.iterdir()):
+            unfinished = bool(_UNFINISHED.fullmatch(path.name))
+            if unfinished or (folder == project.ca_folder and path.name not in used):
+                what = f"{path} is used by nothing: an interrupted command may have left it"
+                yield Finding(NOTE, "stray_file", what, "delete it")
+
+
+def _names(place: Place) -> tuple[str, str, str]:
+    return place.certificate, place.key, place.crl
+
+
+def _is_known(registry: Registry, found: x509.Certificate) -> bool:
+    row = registry.certificate(certificates.serial(found))
+    return row is not None and row.fingerprint_sha256 == certificates.fingerprint(found)

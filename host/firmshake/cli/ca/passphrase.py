@@ -1,0 +1,58 @@
+"""`firmshake ca passphrase`: another passphrase for the CA's keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from firmshake.cli import opening, parameters
+from firmshake.cli import passphrase as asking
+from firmshake.cli.ca import root
+from firmshake.errors import Error
+
+
+@click.command()
+@click.option("--root", "of_root", is_flag=True, help="Of the root's key, and not of the others.")
+@click.option(
+    "--new-passphrase-fd",
+    type=int,
+    metavar="N",
+    help="Read the new passphrase from file descriptor N, and do not ask for it.",
+)
+@parameters.project_folder
+@root.options
+@parameters.passphrase_fd
+def command(
+    of_root: bool,
+    new_passphrase_fd: int | None,
+    folder: Path,
+    root_key: str | None,
+    root_passphrase_fd: int | None,
+    passphrase_fd: int | None,
+) -> None:
+    """Encrypt the keys of the issuing CAs, or that of the root, with another passphrase.
+
+    `firmshake init` gives all of them one. The root's should be another's, and its file elsewhere.
+    """
+    from firmshake.ca import store
+
+    fleet, places, _ = opening.load(folder)
+    if of_root:
+        every = [store.root_place(fleet.ca_folder, places, root_key)]
+    else:
+        every = list({place.key: place for place in places.intermediates}.values())
+    mine = [place for place in every if not place.in_token]
+    if not mine:
+        raise Error(
+            "the key is in a token, which has a PIN and no passphrase",
+            hint="change the PIN with the token's own tool",
+        )
+    fd = root_passphrase_fd if of_root else passphrase_fd
+    whose = "root CA passphrase" if of_root else "CA passphrase"
+    old = asking.ask(fd, what=f"present {whose}")
+    keys = [store.open_key(fleet.ca_folder, place, old) for place in mine]
+    new = asking.ask(new_passphrase_fd, confirm=True, what=f"new {whose}")
+    for place, key in zip(mine, keys, strict=True):
+        store.seal(fleet.ca_folder, place, key, new)
+        click.echo(f"{fleet.ca_folder / place.key}: encrypted with the new passphrase")

@@ -1,0 +1,40 @@
+"""Says which revocation lists were signed, and what is left to do; shows how far a long one is."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from firmshake.project import Project
+    from firmshake.revocation import Published
+
+
+def show(fleet: Project, lists: Sequence[Published]) -> None:
+    """Say what was signed, and how a broker takes it up."""
+    from firmshake.ca.lists import GATHERED
+
+    for one in lists:
+        number, ends = one.record.number, one.record.next_update
+        click.echo(f"{one.path}: revocation list {number} of {one.subject}")
+        click.echo(f"  entries      {one.count:,}")
+        click.echo(f"  next update  {ends:%Y-%m-%d %H:%M} UTC at the latest")
+    click.echo(f"{fleet.broker_folder / GATHERED}: the lists of all CAs, for the broker")
+    click.echo("next:", err=True)
+    click.echo("  reload the broker: mosquitto takes it up on SIGHUP", err=True)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[int], None]]:
+    """Give what is to be told how many entries are done: on a terminal it is shown."""
+    console = Console(stderr=True, highlight=False)
+    with console.status("signing the revocation list") as status:
+
+        def told(count: int) -> None:
+            status.update(f"signing the revocation list: {count:,} entries")
+
+        yield told

@@ -1,0 +1,93 @@
+"""`firmshake ca show`: the project's CAs at a glance."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from firmshake.cli import opening, parameters
+
+if TYPE_CHECKING:
+    from firmshake.ca.store import Place
+    from firmshake.registry import Registry
+
+_KINDS = ("device", "broker", "intermediate", "root", "other")
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@parameters.project_folder
+def command(as_json: bool, folder: Path) -> None:
+    """Show the project's CAs: names, dates, where their keys are, revocation lists, counts.
+
+    No key is opened.
+    """
+    fleet, places, registry = opening.load(folder)
+    now = datetime.now(UTC)
+    every = [("root", places.root)]
+    every += [
+        ("issuing" if place is places.issuing else "retired", place)
+        for place in reversed(places.intermediates)
+    ]
+    cas = [_described(fleet.ca_folder, role, place, registry) for role, place in every]
+    counts = {
+        kind: dict(zip(("good", "revoked", "expired"), registry.count(kind, now), strict=True))
+        for kind in _KINDS
+    }
+    head = registry.head()
+    log = {"entries": head.seq, "head": head.sha256} if head else {"entries": 0, "head": ""}
+    if as_json:
+        click.echo(json.dumps({"cas": cas, "certificates": counts, "log": log}))
+    else:
+        _print(cas, counts, log)
+
+
+def _described(folder: Path, role: str, place: Place, registry: Registry) -> dict[str, Any]:
+    from firmshake.ca import certificate as certificates
+    from firmshake.ca import store
+
+    found = store.certificate(folder, place)
+    crl = registry.last_crl(certificates.own_key(found))
+    absent = not place.in_token and not (folder / place.key).exists()
+    return {
+        "role": role,
+        "name": certificates.subject(found),
+        "key_type": certificates.key_type_of(found),
+        "not_after": found.not_valid_after_utc.isoformat(),
+        "serial_number": certificates.serial(found),
+        "fingerprint_sha256": certificates.fingerprint(found),
+        "key": place.key,
+        "key_is_here": not absent,
+        "crl_number": crl.number if crl else None,
+        "crl_next_update": crl.next_update.isoformat() if crl else None,
+    }
+
+
+def _print(
+    cas: list[dict[str, Any]], counts: dict[str, dict[str, int]], log: dict[str, Any]
+) -> None:
+    for ca in cas:
+        click.echo(f"{ca['role']:<8} {ca['name']}")
+        click.echo(f"  valid until  {ca['not_after'][:10]}")
+        click.echo(f"  key          {ca['key_type']}, {_where(ca)}")
+        if ca["crl_number"]:
+            due = ca["crl_next_update"][:10]
+            click.echo(f"  CRL          number {ca['crl_number']}, the next is due by {due}")
+        click.echo(f"  SHA-256      {ca['fingerprint_sha256']}")
+    click.echo("issued   in force, revoked, expired")
+    for kind, (good, revoked, expired) in ((k, v.values()) for k, v in counts.items()):
+        if good or revoked or expired:
+            click.echo(f"  {kind:<12} {good:,}, {revoked:,}, {expired:,}")
+    click.echo(f"log      {log['entries']:,} entries, head {log['head']}")
+
+
+def _where(ca: dict[str, Any]) -> str:
+    if ca["key"].startswith("pkcs11:"):
+        return f"in a token: {ca['key']}"
+    if ca["key_is_here"]:
+        return f"encrypted in {ca['key']}"
+    return f"not here ({ca['key']}): kept offline"

@@ -1,0 +1,116 @@
+"""What every export is made of, and the words and files that they share. Does no I/O."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+Files = dict[str, bytes | str]
+
+README = "README.txt"
+BROKER_KEY = "broker.key"
+# what the keys and secrets of an export end in; and what a broker complains of when others can
+# read it, or that says more than others have to know
+_PRIVATE = (".key", ".p12", "acl", "definitions.json", "rabbitmq.conf", "revoked.jsonl")
+_WIDTH = 92
+
+
+@dataclass(frozen=True)
+class Material:
+    """A project, as far as a broker or a cloud has to know it.
+
+    `broker_chain` (leaf first) and `crl` are PEM; `broker_key`, PEM too, is None unless it was
+    asked for. `crl_url` is where device certificates say that the list is, and may be empty.
+    `at` is the folder that the files will be in at the broker, "" where that is the one in which
+    the broker is started; `user` is who runs it.
+    """
+
+    fleet: str
+    host: str
+    port: int
+    root: x509.Certificate
+    issuing: x509.Certificate
+    broker_chain: bytes
+    crl: bytes
+    broker_key: bytes | None = field(default=None, repr=False)
+    crl_url: str = ""
+    at: str = ""
+    user: str = ""
+
+    def path(self, name: str) -> str:
+        """Return where the file `name` of the export is, as the broker's configuration says it."""
+        return f"{self.at}/{name}" if self.at else name
+
+
+def pem(certificate: x509.Certificate) -> bytes:
+    """Return the certificate as PEM."""
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def broker_files(material: Material) -> Files:
+    """Return what TLS needs at every broker: its chain, the root, the list of the revoked.
+
+    The root alone, because devices send their intermediate: it can be renewed without the broker.
+    """
+    files: Files = {
+        "broker.crt": material.broker_chain,
+        "ca.crt": pem(material.root),
+        "crl.pem": material.crl,
+    }
+    if material.broker_key is not None:
+        files[BROKER_KEY] = material.broker_key
+    return files
+
+
+def is_private(name: str) -> bool:
+    """Return whether the file `name` of an export is for its owner only."""
+    return name.rpartition("/")[2].endswith(_PRIVATE)
+
+
+def key_step(material: Material) -> str:
+    """Return the step of a README that is about the broker's private key."""
+    if material.broker_key is not None:
+        return (
+            "broker.key in this folder is the broker's private key, in clear, as the broker needs"
+            " it. Carry the folder over an encrypted line only (scp, not e-mail), and delete the"
+            " copy here afterwards."
+        )
+    return (
+        "Copy the broker's private key, which is not in this folder, beside the other files:"
+        " it is in broker/broker.pem of the project, behind the certificates. (firmshake ca export ... --with-key puts it here.)"
+    )
+
+
+def readme(title: str, steps: Sequence[str], notes: Mapping[str, str]) -> str:
+    """Return a README: numbered steps, then paragraphs under headings.
+
+    In a step or note, the lines that begin with a space are commands, and stay as they are.
+    """
+    parts = [title, "=" * len(title), ""]
+    for number, step in enumerate(steps, 1):
+        parts += [_filled(step, f"{number}. ", " " * (len(str(number)) + 2)), ""]
+    for heading, text in notes.items():
+        parts += [heading, "-" * len(heading), _filled(text, "", ""), ""]
+    return "\n".join(parts)
+
+
+def _filled(text: str, first: str, rest: str) -> str:
+    lines = []
+    for line in text.split("\n"):
+        before = rest if lines else first
+        if line.startswith(" "):
+            lines.append(f"{rest}{line}")
+        else:
+            lines += textwrap.wrap(
+                line,
+                _WIDTH,
+                initial_indent=before,
+                subsequent_indent=rest,
+                break_long_words=False,
+                break_on_hyphens=False,
+            ) or [""]
+    return "\n".join(lines)

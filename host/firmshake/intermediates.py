@@ -1,0 +1,85 @@
+"""A new issuing intermediate in a project, below the root that everybody trusts already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+
+from firmshake import revocation
+from firmshake.ca import certificate as certificates
+from firmshake.ca import lists, store
+from firmshake.ca.authority import Authority, Root
+from firmshake.ca.creation import Keeping
+from firmshake.ca.store import Place, Places
+from firmshake.errors import Error
+from firmshake.project import Project, profiles_of
+from firmshake.registry import Issued, Registry
+from firmshake.revocation import Published
+
+
+@dataclass(frozen=True)
+class Renewed:
+    """The intermediate that issues from now on, and where it is."""
+
+    certificate: x509.Certificate
+    place: Place
+
+    @property
+    def subject(self) -> str:
+        return certificates.subject(self.certificate)
+
+
+def check_usage(keep_key: bool, uri: str | None) -> None:
+    """Raise Error where the two wishes exclude each other, or the URI is none."""
+    if uri is not None and keep_key:
+        raise Error("--keep-key and --key exclude each other", hint="leave out one", status=2)
+    if uri is not None and not uri.startswith(store.SCHEME):
+        raise Error(
+            "--key is for keys in a token: a PKCS#11 URI, which begins with pkcs11:",
+            hint="without it the key is made in a new file in ca/",
+            status=2,
+        )
+
+
+def renew(
+    project: Project,
+    registry: Registry,
+    root: Root,
+    present: Authority,
+    secret_of: Callable[[Place], bytes],
+    *,
+    now: datetime,
+    keep_key: bool = False,
+    uri: str | None = None,
+) -> tuple[Renewed, Sequence[Published]]:
+    """Make a new intermediate, have it issue from now on, and sign all lists.
+
+    In this order: it is in the log, its files are there, its revocation list is signed, ca.toml
+    names it. Whatever stops it in between leaves the old one issuing, and at most files that
+    nothing uses. `secret_of` tells the passphrase of a key, or its token's PIN. Raises Error.
+    """
+    folder, using = project.ca_folder, profiles_of(project)
+    before = store.read(folder)
+    secret = secret_of(Place("", uri or "") if not keep_key else before.issuing)
+    key = present.key if keep_key else Keeping(secret, uri).new_key(using.intermediate)
+    made = root.issue_authority(project.name, now=now, key=key, using=using)
+    registry.record(Issued("intermediate", made.certificate))
+    try:
+        after = store.add(folder, before, made, _kept(before, keep_key, uri) or secret)
+        lists.publish(folder, after.issuing, made, registry, using.intermediate, now)
+        store.write(folder, after)
+    except OSError as error:
+        raise Error(
+            f"can't write the new CA to {folder}: {(error.strerror or '').lower()}",
+            hint="the old one still issues; check the folder and its disk, and run this again",
+        ) from None
+    done = revocation.publish(project, registry, secret_of, now=now, root=root)
+    return Renewed(made.certificate, after.issuing), done
+
+
+def _kept(places: Places, keep_key: bool, uri: str | None) -> str | None:
+    """Where a key is that needs no new file."""
+    return places.issuing.key if keep_key else uri

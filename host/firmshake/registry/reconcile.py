@@ -1,0 +1,163 @@
+"""Holds the registry's rows against its log: each tells of the other, and neither was altered.
+
+Memory is bounded but for the serial numbers of what was revoked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain
+
+from cryptography import x509
+
+from firmshake.ca import certificate as certificates
+from firmshake.registry import log
+from firmshake.registry.log import Entry
+from firmshake.registry.record import CertificateRecord
+from firmshake.registry.store import Registry
+
+_ISSUED = ("issued", "imported")
+_TOLD_EVERY = 500
+
+Fields = dict[str, str | int]
+
+
+@dataclass
+class Reconciliation:
+    """One walk along log and rows. `wrong` is told each contradiction, in words.
+
+    `pending` counts, for each issuer, what was revoked since its last list.
+    """
+
+    registry: Registry
+    wrong: Callable[[str], None]
+    progress: Callable[[int], None] = lambda count: None
+    pending: dict[str, int] = field(default_factory=dict)
+    certificates: int = 0
+    head: Entry | None = None
+    _revoked: dict[str, str] = field(default_factory=dict)
+    _crls: set[tuple[str, int]] = field(default_factory=set)
+    _issuers: dict[str, x509.Certificate] = field(default_factory=dict)
+
+    def walk(self) -> None:
+        """Go along the whole log, and all rows beside it."""
+        rows = self.registry.bodies()
+        for fields in self._entries():
+            event = fields["event"]
+            if event in _ISSUED:
+                rows = self._match(fields, rows)
+            elif event == "revoked":
+                self._revoked[str(fields.get("serial"))] = str(fields.get("reason"))
+                self._count(str(fields.get("issuer")), 1)
+            elif event == "crl":
+                self._crls.add((str(fields.get("issuer")), int(fields.get("number", 0))))
+                self.pending.pop(str(fields.get("issuer")), None)
+        for row, _ in rows:
+            self.wrong(f"the log does not tell of the certificate {_named(row)}")
+        self._revocations()
+        self._lists()
+
+    def _entries(self) -> Iterator[Fields]:
+        """The log's entries that can be read, the chain being looked at on the way."""
+
+        def seen() -> Iterator[Entry]:
+            for entry in self.registry.log():
+                self.head = entry
+                readable.append(entry)
+                yield entry
+
+        readable: list[Entry] = []
+        for words in chain(log.broken(seen()), [""]):
+            if words:
+                self.wrong(f"the log: {words}")
+            for entry in readable:
+                try:
+                    yield {"event": "", **entry.fields}
+                except (ValueError, RecursionError):
+                    continue  # it was told already
+            readable.clear()
+
+    def _match(
+        self, fields: Fields, rows: Iterator[tuple[CertificateRecord, bytes]]
+    ) -> Iterator[tuple[CertificateRecord, bytes]]:
+        """Hold an entry against the next row; both stand in the order of issue."""
+        for row, der in rows:
+            if row.serial_number == fields.get("serial"):
+                self._check(fields, row, der)
+                return rows
+            if self.registry.certificate(str(fields.get("serial"))) is None:
+                self.wrong(f"the registry lacks the certificate {_entry_named(fields)}")
+                return chain([(row, der)], rows)
+            self.wrong(f"the log does not tell of the certificate {_named(row)}")
+        self.wrong(f"the registry lacks the certificate {_entry_named(fields)}")
+        return rows
+
+    def _check(self, fields: Fields, row: CertificateRecord, der: bytes) -> None:
+        self.certificates += 1
+        if self.certificates % _TOLD_EVERY == 0:
+            self.progress(self.certificates)
+        try:
+            found = x509.load_der_x509_certificate(der)
+        except ValueError:
+            self.wrong(f"the certificate {_named(row)} in the registry is damaged")
+            return
+        says = (
+            row.fingerprint_sha256,
+            row.serial_number,
+            row.not_before,
+            row.not_after,
+            row.issuer,
+        )
+        if says != _says(found) or fields.get("fingerprint") != row.fingerprint_sha256:
+            self.wrong(f"the certificate {_named(row)} in the registry is not the one of the log")
+            return
+        self._check_signature(row, found, str(fields["event"]))
+        if row.kind in ("root", "intermediate"):
+            self._issuers[certificates.own_key(found)] = found
+
+    def _check_signature(self, row: CertificateRecord, found: x509.Certificate, event: str) -> None:
+        issuer = found if row.kind == "root" else self._issuers.get(row.issuer)
+        if issuer is None:
+            if event == "issued":
+                self.wrong(f"no CA of the registry has signed the certificate {_named(row)}")
+        elif not certificates.issued_by(found, issuer):
+            self.wrong(f"the signature of the certificate {_named(row)} is wrong")
+
+    def _count(self, issuer: str, more: int) -> None:
+        self.pending[issuer] = self.pending.get(issuer, 0) + more
+
+    def _revocations(self) -> None:
+        """Every row that is revoked was revoked in the log, and the reverse."""
+        for row in self.registry.revoked():
+            logged = self._revoked.pop(row.serial_number, None)
+            if logged is None:
+                self.wrong(f"the log does not tell that {_named(row)} was revoked")
+            elif logged != row.reason:
+                self.wrong(f"{_named(row)} was revoked as {logged}, and not as {row.reason}")
+        for serial in self._revoked:
+            self.wrong(f"the certificate {serial} was revoked, and is not in the registry")
+
+    def _lists(self) -> None:
+        kept = {(one.issuer, one.number) for one in self.registry.crls()}
+        for issuer, number in sorted(kept ^ self._crls):
+            where = "log" if (issuer, number) in kept else "registry"
+            self.wrong(f"the {where} lacks the revocation list {number} of {issuer}")
+
+
+def _says(found: x509.Certificate) -> tuple[object, ...]:
+    return (
+        certificates.fingerprint(found),
+        certificates.serial(found),
+        found.not_valid_before_utc,
+        found.not_valid_after_utc,
+        certificates.issuer_key(found),
+    )
+
+
+def _named(row: CertificateRecord) -> str:
+    return f"{row.serial_number} of {row.subject}"
+
+
+def _entry_named(fields: Fields) -> str:
+    return f"{fields.get('serial')} of {fields.get('subject')}"

@@ -1,0 +1,103 @@
+"""The revocation of a project's certificates: who is meant, and the lists that tell brokers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography import x509
+
+from firmshake.ca import certificate as certificates
+from firmshake.ca import lists, store
+from firmshake.ca.authority import Root
+from firmshake.ca.store import Place, Places
+from firmshake.errors import Error
+from firmshake.project import Project, profiles_of
+from firmshake.registry import CertificateRecord, CrlRecord, Registry
+
+_DIGITS = frozenset("0123456789abcdef")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A list that was signed: of which CA, in which file, and how many entries it has."""
+
+    subject: str
+    path: Path
+    record: CrlRecord
+    count: int
+
+
+def meant(registry: Registry, name: str, now: datetime) -> list[CertificateRecord]:
+    """Return the certificates in force that `name` means: a device's id, or a serial number.
+
+    Raises Error where there is none.
+    """
+    mine = list(registry.certificates(device_id=name))
+    if not mine:
+        digits = name.lower().replace(":", "")
+        found = registry.certificate(digits) if set(digits) <= _DIGITS else None
+        if found is None:
+            raise Error(
+                f"neither a device nor a certificate {name!r} is in the registry",
+                hint="firmshake ca list shows both",
+            )
+        mine = [found]
+    good = [one for one in mine if one.revoked_at is None and one.not_after > now]
+    if not good:
+        last = mine[-1]
+        why = f"revoked on {last.revoked_at:%Y-%m-%d}" if last.revoked_at else "expired"
+        raise Error(f"{name!r} has no certificate in force: the last one is {why}")
+    return good
+
+
+def publish(
+    project: Project,
+    registry: Registry,
+    secret_of: Callable[[Place], bytes],
+    *,
+    now: datetime,
+    root: Root | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> list[Published]:
+    """Sign the lists of all intermediates, of the root where it is given, and gather them.
+
+    `secret_of` tells what opens the key of each intermediate. The lists of CAs that have expired
+    are left as they are: nobody takes a certificate of theirs. Raises Error.
+    """
+    folder, using = project.ca_folder, profiles_of(project)
+    places = store.read(folder)
+    done = []
+    try:
+        for place in signing(folder, places, now):
+            issuer = store.open_issuer(folder, place, secret_of(place))
+            made = lists.publish(folder, place, issuer, registry, using.intermediate, now, progress)
+            done.append(_published(project, place, issuer.certificate, *made))
+        if root is not None:
+            made = lists.publish(folder, places.root, root, registry, using.root, now)
+            done.append(_published(project, places.root, root.certificate, *made))
+        lists.gather(folder, places, project.broker_folder / lists.GATHERED)
+    except OSError as error:
+        raise Error(
+            f"can't write the revocation list: {(error.strerror or '').lower()}",
+            hint="the old one was left; check the folder and its disk, then: firmshake ca crl",
+        ) from None
+    return done
+
+
+def signing(folder: Path, places: Places, now: datetime) -> Sequence[Place]:
+    """Return the intermediates whose lists count: one a key, and none that has expired."""
+    by_key = {place.key: place for place in places.intermediates}
+    return [
+        place
+        for place in by_key.values()
+        if store.certificate(folder, place).not_valid_after_utc > now
+    ]
+
+
+def _published(
+    project: Project, place: Place, own: x509.Certificate, record: CrlRecord, count: int
+) -> Published:
+    return Published(certificates.subject(own), project.ca_folder / place.crl, record, count)

@@ -1,0 +1,146 @@
+"""Reads UF2, the form in which boards with a USB drive take firmware. Does no I/O.
+
+A file is blocks of 512 bytes, each with up to 476 bytes for an address of one family of chips, its
+number, and how many there are (github.com/microsoft/uf2). A file may hold several families.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from firmshake.errors import Error
+from firmshake.image import Run
+
+BLOCK = 512
+
+# number of the family: name (utils/uf2families.json of microsoft/uf2)
+FAMILIES = {
+    0xE48BFF56: "RP2040",
+    0xE48BFF57: "RP2 absolute",
+    0xE48BFF58: "RP2 data",
+    0xE48BFF59: "RP2350 (Arm, secure)",
+    0xE48BFF5A: "RP2350 (RISC-V)",
+    0xE48BFF5B: "RP2350 (Arm, non-secure)",
+    0x1C5F21B0: "ESP32",
+    0xBFDD4EEE: "ESP32-S2",
+    0xC47E5767: "ESP32-S3",
+    0xD42BA06C: "ESP32-C3",
+    0x2B88D29C: "ESP32-C2",
+    0x540DDF62: "ESP32-C6",
+    0xF71C0343: "ESP32-C5",
+    0x77D850C4: "ESP32-C61",
+    0x332726F6: "ESP32-H2",
+    0x3D308E94: "ESP32-P4",
+    0x68ED2B88: "SAMD21",
+    0x55114460: "SAMD51",
+    0xADA52840: "nRF52840",
+}
+# A block of it opens files for the RP2350, says that it is one of two and stands alone: it is there
+# for a fault of the boot ROM (RP2350 datasheet, erratum E10)
+ABSOLUTE = 0xE48BFF57
+
+_MAGIC = b"UF2\n\x57\x51\x5d\x9e"
+_MAGIC_END = b"\x30\x6f\xb1\x0a"
+_HEADER = struct.Struct("<8x6I")  # flags, address, size, number, count, family
+_MOST_PAYLOAD = 476
+_NOT_FOR_FLASH = 0x1
+_HAS_FAMILY = 0x2000
+
+
+class Part(NamedTuple):
+    """The blocks of one family; `family` is None where the file names none.
+
+    `runs` are the bytes by ascending address, joined where they touch; `missing` are the numbers of
+    blocks that are not there, `repeated` those that are there more than once.
+    """
+
+    family: int | None
+    blocks: int
+    runs: tuple[Run, ...]
+    missing: tuple[int, ...]
+    repeated: tuple[int, ...]
+    overlaps: bool
+
+    @property
+    def name(self) -> str:
+        """The family in words."""
+        if self.family is None:
+            return "no family"
+        return FAMILIES.get(self.family, f"family {self.family:#010x}")
+
+
+@dataclass(frozen=True)
+class Uf2:
+    """What a file holds; `broken` are the places of blocks that are none, `rest` bytes behind."""
+
+    parts: tuple[Part, ...]
+    broken: tuple[int, ...]
+    rest: int
+
+
+class _Block(NamedTuple):
+    family: int | None
+    address: int
+    number: int
+    total: int
+    data: bytes
+
+
+def is_one(data: bytes) -> bool:
+    """Whether it begins as UF2 does."""
+    return data.startswith(_MAGIC)
+
+
+def parse(data: bytes) -> Uf2:
+    """What the file holds. Raises Error where it is not UF2 at all."""
+    if not is_one(data):
+        raise Error("it is not UF2", hint="get the .uf2 for this board again")
+    broken: list[int] = []
+    families: dict[int | None, list[_Block]] = {}
+    for place in range(len(data) // BLOCK):
+        raw = data[place * BLOCK : (place + 1) * BLOCK]
+        flags, address, size, number, count, family = _HEADER.unpack_from(raw)
+        whole = raw.startswith(_MAGIC) and raw.endswith(_MAGIC_END) and size <= _MOST_PAYLOAD
+        if not whole:
+            broken.append(place)
+        elif not flags & _NOT_FOR_FLASH:
+            of = family if flags & _HAS_FAMILY else None
+            block = _Block(of, address, number, count, raw[32 : 32 + size])
+            families.setdefault(of, []).append(block)
+    parts = tuple(_part(family, blocks) for family, blocks in families.items())
+    return Uf2(parts, tuple(broken), len(data) % BLOCK)
+
+
+def _part(family: int | None, blocks: list[_Block]) -> Part:
+    seen: dict[int, int] = {}
+    for block in blocks:
+        seen[block.number] = seen.get(block.number, 0) + 1
+    # no more than the file could hold, whatever it claims
+    count = min(blocks[0].total, len(blocks) * 2 + 1000)
+    missing = [] if family == ABSOLUTE else [n for n in range(count) if n not in seen]
+    runs, overlaps = _joined({(block.address, block.number): block.data for block in blocks})
+    repeated = tuple(sorted(number for number, times in seen.items() if times > 1))
+    return Part(family, len(blocks), runs, tuple(missing), repeated, overlaps)
+
+
+def _joined(pieces: Mapping[tuple[int, int], bytes]) -> tuple[tuple[Run, ...], bool]:
+    """The pieces by (address, number of the block) as runs, and whether any two overlap."""
+    overlaps = False
+    runs: list[tuple[int, bytearray]] = []
+    for (address, _), data in sorted(pieces.items()):
+        end = runs[-1][0] + len(runs[-1][1]) if runs else -1
+        overlaps = overlaps or address < end
+        if address == end:
+            runs[-1][1].extend(data)
+        else:
+            runs.append((address, bytearray(data)))
+    return tuple(Run(address, bytes(data)) for address, data in runs), overlaps
+
+
+def ranges(part: Part) -> Iterator[tuple[int, int]]:
+    """The addresses that are written: (first, behind the last) of each run."""
+    for run in part.runs:
+        yield run.offset, run.offset + len(run.data)
