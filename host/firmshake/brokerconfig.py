@@ -30,8 +30,6 @@ def mosquitto_conf(host: str, port: int, user: str, folder: str = "") -> str:
     # nobody else can reach a broker whose name is this computer's own, so nobody else need see it
     listener = f"{port} {host}" if is_loopback(host) else f"{port}"
     start, at = ("", f"{folder}/") if folder else (_IN_FOLDER, "")
-    # in the project both are in one file, which is renewed in one step
-    certificate, key = ("broker.crt", "broker.key") if folder else ("broker.pem", "broker.pem")
     return f"""\
 {start}# Has an effect only where mosquitto is started by root. It would then become the user
 # "mosquitto", who may not read the key in this folder. Name another user here and give them the
@@ -41,9 +39,10 @@ user {user}
 
 listener {listener}
 
-# Who we are: the broker's certificate with the intermediate CA's behind it, and its key
-certfile {at}{certificate}
-keyfile {at}{key}
+# Who we are: the broker's certificate with the intermediate CA's behind it, and its key, all in one
+# file, so that they are renewed in one step
+certfile {at}broker.pem
+keyfile {at}broker.pem
 
 # Whom we let in: clients with a certificate that leads to the fleet's root CA. The certificate's
 # common name, the device id, is the user name; it is the client id too, so that no device can take

@@ -77,13 +77,17 @@ def provision(
     device_id: str | None = None,
     baud: int = flash.BAUDS[0],
     proof_s: float = PROOF_S,
+    replace: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
     """Give the board on `port` an identity of its own, write it, and follow it until it is proved.
 
     `firmware` is written where the board has no MicroPython, and left alone where it has. The
-    board's filesystem is replaced. Raises Error where the work could not be done; a board that was
-    written but does not connect is an Outcome whose verdict says why.
+    board's filesystem is replaced. A device id that another board has is taken over only with
+    `replace`. Once the board is written, earlier certificates of its id are revoked.
+
+    Raises Error where the work could not be done; a board that was written but does not connect is
+    an Outcome whose verdict says why.
     """
     files = bundle.agent_files()  # what is wrong with our own installation is said first
     boardfiles.check(project)
@@ -94,6 +98,8 @@ def provision(
         if firmware is not None and write_firmware is None:
             watcher.step("it runs MicroPython already: the firmware file is left aside")
         device_id = device_id or deviceid.default_id(project.prefix, board.mac)
+        if not replace:
+            _check_owner(registry, device_id, board.mac)
         made = now()
         identity = authority.issue(device_id, now=made)
         files |= boardfiles.of(project, identity, device_id, made)
@@ -113,7 +119,7 @@ def provision(
     )
     try:
         _write(board, [*_firmware_runs(write_firmware), *runs], watcher)
-        registry.set_state(device_id, "written")
+        _supersede(registry, device_id, watcher)
         verdict = _prove(port, proof_s, watcher)
     except BaseException:
         # its certificate is known, and so is that no board was proved with it; why it failed is
@@ -124,6 +130,25 @@ def provision(
     registry.set_state(device_id, "proved" if verdict.ok else "failed", verdict.verdict)
     serial = certificate.serial(identity.certificate)
     return Outcome(device_id, board.mac, board.chip, serial, verdict)
+
+
+def _check_owner(registry: Registry, device_id: str, mac: str) -> None:
+    """Raise Error where the id is another board's: two of one id would drive each other out."""
+    known = registry.device(device_id)
+    if known is not None and known.unique_id not in (None, mac):
+        raise Error(
+            f"{device_id!r} is the device id of the board {known.unique_id}, and this is {mac}",
+            hint="give another --id; or --replace, where this board takes the other's place:"
+            " the other's certificate is revoked then",
+        )
+
+
+def _supersede(registry: Registry, device_id: str, watcher: Watcher) -> None:
+    """Note that the board is written; what it held before opens nothing any more."""
+    for serial in registry.set_state(device_id, "written"):
+        watcher.step(
+            f"revoked its earlier certificate {serial}: `firmshake ca crl` tells the broker"
+        )
 
 
 def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:

@@ -71,6 +71,36 @@ def test_a_board_comes_to_ready_and_the_registry_knows_it(made: Project) -> None
     assert [change.state for change in history] == ["issued", "written", "proved"]
 
 
+def test_a_board_that_is_provisioned_again_loses_its_earlier_certificate(made: Project) -> None:
+    registry, notes = Registry.open(made.registry_path), Notes()
+    with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
+        first = provisioned(made, board.url, Notes(), device_id="twice")
+        second = provisioned(made, board.url, notes, device_id="twice")
+    assert second.verdict.ok
+    old, new = (registry.certificate(one.serial_number) for one in (first, second))
+    assert old is not None
+    assert new is not None
+    assert (old.reason, new.reason) == ("superseded", None)
+    assert any(first.serial_number in step and "firmshake ca crl" in step for step in notes.steps)
+
+
+def test_the_id_of_another_board_is_taken_over_only_on_request(made: Project) -> None:
+    registry = Registry.open(made.registry_path)
+    registry.set_state("pump", "planned", unique_id="24:0a:c4:00:00:01")
+    with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
+        before = bytes(board.flash)[:FILESYSTEM]
+        with pytest.raises(
+            Error, match="is the device id of the board 24:0a:c4:00:00:01"
+        ) as caught:
+            provisioned(made, board.url, Notes(), device_id="pump")
+        assert "--replace" in caught.value.hint
+        assert bytes(board.flash)[:FILESYSTEM] == before
+        assert [change.state for change in registry.history("pump")] == ["planned"]
+        assert provisioned(made, board.url, Notes(), device_id="pump", replace=True).verdict.ok
+    seen = [change.unique_id for change in registry.history("pump")]
+    assert seen[:2] == ["24:0a:c4:00:00:01", board.mac]
+
+
 def test_the_command_tells_its_outcome_as_one_json_object(made: Project, tmp_path: Path) -> None:
     """Firmware is left aside, since the board has some."""
     firmware = tmp_path / "fw.bin"

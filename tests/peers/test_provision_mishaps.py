@@ -98,7 +98,7 @@ def test_a_device_that_another_program_has(made: Project, tmp_path: Path) -> Non
 def a_full_disk(folder: Path) -> list[str]:
     """The command to start another with `folder` on a disk that has no room left."""
     script = (
-        'cp -a "$0" "$0.kept" && mount -t tmpfs -o size=128k tmpfs "$0" && cp -a "$0.kept/." "$0/"'
+        'cp -a "$0" "$0.kept" && mount -t tmpfs -o size=256k tmpfs "$0" && cp -a "$0.kept/." "$0/"'
         ' && { cat /dev/zero > "$0/fill" 2> /dev/null; cd "$0" && exec "$@"; }'
     )
     unshare = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "-Ur"]

@@ -82,7 +82,8 @@ call = ctypes.CDLL(module).C_InitToken
 call.argtypes = [ctypes.c_ulong, ctypes.c_char_p, ctypes.c_ulong, ctypes.c_char_p]
 assert call(free.slot_id, so_pin.encode(), len(so_pin), label.encode().ljust(32)) == 0
 library.reinitialize()
-with library.get_token(token_label=label).open(rw=True, so_pin=so_pin) as session:
+fresh = [one for one in library.get_tokens(token_label=label) if not one.flags & 8][0]
+with fresh.open(rw=True, so_pin=so_pin) as session:
     session.init_pin(pin)
 """
 

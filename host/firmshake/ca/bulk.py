@@ -88,7 +88,7 @@ def issue(
             taken = len(numbers) - written
             done = replace(done, written=done.written + written, taken=done.taken + taken)
             progress(numbers.stop - claim.first)
-        registry.arrived(delivery.number)
+        registry.finish(delivery.number)
         return done
 
 

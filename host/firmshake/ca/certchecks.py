@@ -239,7 +239,7 @@ def _broker_names(certificate: x509.Certificate) -> Iterator[Finding]:
             break
     for address in addresses:
         if isinstance(address, ipaddress.IPv4Address) and str(address) not in texts:
-            what = f"MicroPython 1.23 for ESP32 knows {address} only as a dNSName, which lacks."
+            what = f"MicroPython 1.23 for ESP32 looks for {address} among dNSNames, and it is none."
             yield Finding(NOTE, "no_address", what, fix)
 
 

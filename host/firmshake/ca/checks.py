@@ -179,7 +179,8 @@ def _end(
 ) -> Iterator[Finding]:
     """What there is to say of where the chain ends."""
     if above and not certview.signed_by(above[0], above[0]):
-        what = f"The intermediate {certview.name(above[0])!r} is not in the file, but elsewhere."
+        what = f"The intermediate {certview.name(above[0])!r} is not in this file: whoever shows"
+        what += " this certificate has to send it too."
         yield Finding(WARNING, "incomplete_chain", what, _BEHIND)
     top = whole[-1]
     if certview.signed_by(top, top):
@@ -196,6 +197,8 @@ def _end(
         yield Finding(WRONG, "bad_signature", what, "Get the certificate again: it was changed.")
         return
     gap = any(role_of(one) == CA for one in unique if one not in whole)
+    if above and not complete:
+        return  # it is said of what stands above
     severity = WRONG if complete or gap else NOTE
     what = f"{subject!r} was issued by {issuer!r}, which is not here."
     fix = _BEHIND if gap or complete else "Give it too, and it is checked against it."

@@ -21,6 +21,7 @@ from firmshake.errors import Error
 # OWASP's Password Storage Cheat Sheet names N=2^14, r=8, p=5 among its equal minimums; a larger N
 # needs more than the 32 MiB that OpenSSL allows where it reads such a key. About 0.1 s a try.
 _N, _R, _P = 2**14, 8, 5
+_BLOCK = 16  # of AES
 _SALT_LENGTH = 16  # NIST SP 800-132 section 5.1: 128 bits at least
 
 # RFC 8018 appendix A.4, RFC 7914 section 7, NIST's registry (RFC 3565)
@@ -44,9 +45,11 @@ class Sealer:
 
     def __init__(self, passphrase: bytes) -> None:
         assert passphrase
-        self._salt = os.urandom(_SALT_LENGTH)
-        stretched = Scrypt(salt=self._salt, length=32, n=_N, r=_R, p=_P).derive(passphrase)
+        salt = os.urandom(_SALT_LENGTH)
+        stretched = Scrypt(salt=salt, length=32, n=_N, r=_R, p=_P).derive(passphrase)
         self._cipher = algorithms.AES(stretched)
+        # the vector stands last in the scheme
+        self._scheme = _scheme(salt, bytes(_BLOCK)).removesuffix(bytes(_BLOCK))
 
     def seal(self, key: PrivateKey) -> bytes:
         """Return `key` as PEM that only the passphrase opens."""
@@ -55,11 +58,11 @@ class Sealer:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        start = os.urandom(16)
-        pad = padding.PKCS7(128).padder()
+        start = os.urandom(_BLOCK)
+        pad = padding.PKCS7(8 * _BLOCK).padder()
         seal = Cipher(self._cipher, modes.CBC(start)).encryptor()
         sealed = seal.update(pad.update(plain) + pad.finalize()) + seal.finalize()
-        return _pem(_sequence(_scheme(self._salt, start), _tagged(0x04, sealed)))
+        return _pem(_sequence(self._scheme + start, _tagged(0x04, sealed)))
 
 
 def encrypt(key: PrivateKey, passphrase: bytes) -> bytes:

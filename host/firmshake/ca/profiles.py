@@ -14,6 +14,10 @@ from pathlib import Path
 from firmshake.ca.constraints import is_constraint
 from firmshake.errors import Error
 
+# those of firmshake have a tenth of it
+_LARGEST = 64 * 1024
+_HINT = "firmshake ca profiles prints profiles that are right, each value with its reason"
+
 # how each message begins
 ABOUT = "certificate profiles: "
 
@@ -29,6 +33,10 @@ KEYS = (
     "crl_url",
 )
 KEY_TYPES = ("ec-p256", "ec-p384", "rsa-2048", "rsa-3072", "rsa-4096")
+
+# 100 years: beyond it a date no longer fits where some verifiers keep it
+_DAYS = 36525
+_MOST = {"validity_days": _DAYS, "crl_days": _DAYS, "backdate_s": _DAYS * 86400, "path_length": 255}
 
 # RFC 5280 section 4.2.1.3, and the name that `cryptography` has for each
 KEY_USAGES = {
@@ -98,6 +106,24 @@ def text() -> str:
         return (Path(__file__).parents[3] / "certs" / "profiles.toml").read_text("utf-8")
 
 
+def read(path: Path) -> str:
+    """Return the text of a file of profiles, looked through; raise Error, which names the file."""
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise Error("too large to be certificate profiles")
+        toml = content.decode("utf-8")
+        parse(toml)
+    except OSError as error:
+        raise Error(f"can't read {path}: {(error.strerror or 'unreadable').lower()}") from None
+    except UnicodeDecodeError:
+        raise Error(f"{path} is not UTF-8", hint="save it as UTF-8") from None
+    except Error as error:
+        raise Error(f"{path}: {error.message.removeprefix(ABOUT)}", error.hint or _HINT) from None
+    return toml
+
+
 def parse(toml: str) -> Profiles:
     """Return the profiles in the TOML text; raise Error where a value is missing or wrong."""
     try:
@@ -126,7 +152,7 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
         name=name,
         validity=timedelta(days=_whole(table, name, "validity_days", low=1)),
         backdate=timedelta(seconds=_whole(table, name, "backdate_s", low=0)),
-        key=_names(table, name, "key", KEY_TYPES)[0],
+        key=_key(table, name),
         key_usage=_names(table, name, "key_usage", KEY_USAGES),
         extended_key_usage=_names(table, name, "extended_key_usage", EXTENDED_KEY_USAGES),
         path_length=_whole(table, name, "path_length", low=0) if ca else None,
@@ -134,6 +160,13 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
         permitted_names=_permitted(table, name, ca),
         crl_url=_url(table, name),
     )
+
+
+def _key(table: Mapping[str, object], name: str) -> str:
+    value = table.get("key")
+    if not isinstance(value, str) or value not in KEY_TYPES:
+        raise Error(f"{ABOUT}key in [{name}] must be one of {', '.join(KEY_TYPES)}")
+    return value
 
 
 def _permitted(table: Mapping[str, object], name: str, ca: bool) -> tuple[str, ...]:
@@ -155,10 +188,9 @@ def _url(table: Mapping[str, object], name: str) -> str:
 
 
 def _whole(table: Mapping[str, object], name: str, key: str, low: int) -> int:
-    value = table.get(key)
-    # 100 years: beyond it a date no longer fits where some verifiers keep it
-    if type(value) is not int or not low <= value <= 36525 * 86400:
-        raise Error(f"{ABOUT}{key} in [{name}] must be a whole number from {low}")
+    value, high = table.get(key), _MOST[key]
+    if type(value) is not int or not low <= value <= high:
+        raise Error(f"{ABOUT}{key} in [{name}] must be a whole number from {low} to {high:,}")
     return value
 
 

@@ -81,13 +81,15 @@ def put(session: Session, where: Pkcs11Uri, key: PrivateKey) -> None:
 def _check_free(session: Session, where: Pkcs11Uri) -> None:
     from pkcs11 import Attribute, ObjectClass
 
-    by_id = [{Attribute.ID: where.id}] if where.id is not None else []
+    sames: list[dict[Any, Any]] = [{Attribute.LABEL: where.label}]
+    if where.id is not None:
+        sames.append({Attribute.ID: where.id})
     for kind in (ObjectClass.PRIVATE_KEY, ObjectClass.PUBLIC_KEY):
-        for same in ({Attribute.LABEL: where.label}, *by_id):
-            if list(session.get_objects({Attribute.CLASS: kind, **same})):
+        for same in sames:
+            if list(session.get_objects({Attribute.CLASS: kind} | same)):
                 raise Error(
-                    f"the token {session.token.label!r} has a key {where.label!r} already",
-                    "give the new key another name (object=), or use that one",
+                    f"the token {session.token.label!r} has such a key already: {where.label!r}",
+                    "give the new key another name (object=) and no id, or use that one",
                 )
 
 

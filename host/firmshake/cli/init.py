@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from firmshake.cli import passphrase
+from firmshake.cli import keeping, passphrase
 from firmshake.endpoint import is_host, parse_endpoint
 from firmshake.errors import Error
 from firmshake.fleetfile import (
@@ -57,11 +57,14 @@ from firmshake.project import Broker, Project, Wifi
     help="There is no time server: boards go on from the time of their provisioning.",
 )
 @click.option(
-    "--passphrase-fd",
-    type=int,
-    metavar="N",
-    help="Read the CA's new passphrase from file descriptor N, and do not ask for it.",
+    "--profiles",
+    "profiles_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The certificate profiles: validity, key types and usages. By itself: those that"
+    " `firmshake ca profiles` prints.",
 )
+@keeping.options
 def command(
     folder: Path,
     broker: str,
@@ -71,13 +74,19 @@ def command(
     wifi_password_fd: int | None,
     ntp: tuple[str, ...],
     no_ntp: bool,
+    profiles_file: Path | None,
     passphrase_fd: int | None,
+    root_fd: int | None,
+    uri: str | None,
+    root_uri: str | None,
 ) -> None:
     """Make a project folder: fleet.toml, private CA, broker certificate, broker settings.
 
     FOLDER is where it goes, this folder by itself. The CA's keys are encrypted with a passphrase
-    that you choose; firmshake asks for it whenever it issues an identity.
+    that you choose, or made in a PKCS#11 token; firmshake asks for the passphrase, or the token's
+    PIN, whenever it issues an identity.
     """
+    from firmshake.ca import profiles
     from firmshake.newproject import check_free, new_project
 
     host, port = parse_endpoint(broker, DEFAULT_PORT)
@@ -86,19 +95,24 @@ def command(
     _check_time_servers(ntp)
     if ntp and no_ntp:
         raise Error("--ntp and --no-ntp exclude each other", status=2)
+    keeping.check_usage(uri, root_uri)
+    rules = profiles.read(profiles_file) if profiles_file else None
     wifi = _wifi(wifi_ssid, wifi_password_fd)
-    secret = passphrase.ask(passphrase_fd, confirm=True)
+    issuing, root = keeping.ask(uri, root_uri, passphrase_fd, root_fd)
     made = new_project(
         folder,
         broker=Broker(host, port, host),
-        passphrase=secret,
+        passphrase=issuing.secret,
         now=datetime.now(UTC),
+        root=root,
+        issuing_uri=uri,
         name=name,
         wifi=wifi,
         ntp=() if no_ntp else ntp or DEFAULT_NTP,
         broker_names=broker_names,
+        certificate_profiles=rules,
     )
-    _report(made)
+    _report(made, uri, root_uri)
 
 
 def _check_names(option: str, names: tuple[str, ...]) -> None:
@@ -146,16 +160,24 @@ def _wifi_password(fd: int | None) -> str:
     return str(asked)
 
 
-def _report(made: Project) -> None:
+def _report(made: Project, uri: str | None, root_uri: str | None) -> None:
     from firmshake.ca.certificate import fingerprint
     from firmshake.project import root_certificate
 
     click.echo(f"{made.root}: fleet {made.name!r}, broker {made.broker.host}:{made.broker.port}")
     click.echo("  fleet.toml   settings: look through them before the first board")
-    click.echo("  ca/          root and issuing CA, their keys encrypted")
+    click.echo(f"  ca/          root and issuing CA, {_where(uri, root_uri)}")
     click.echo("  broker/      certificate, key and configuration for mosquitto")
     click.echo(f"root CA SHA-256 {fingerprint(root_certificate(made))}")
     click.echo("next:", err=True)
     broker, project = (shlex.quote(str(f)) for f in (made.broker_folder, made.root))
     click.echo(f"  start the broker:   (cd {broker} && mosquitto -c mosquitto.conf)", err=True)
     click.echo(f"  provision a board:  (cd {project} && firmshake provision PORT)", err=True)
+
+
+def _where(uri: str | None, root_uri: str | None) -> str:
+    if uri and root_uri:
+        return "their keys in tokens"
+    if uri or root_uri:
+        return f"the {'root' if root_uri else 'issuing CA'}'s key in a token, the other encrypted"
+    return "their keys encrypted"

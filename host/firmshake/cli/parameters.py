@@ -25,6 +25,12 @@ passphrase_fd = click.option(
     metavar="N",
     help="Read the CA's passphrase from file descriptor N, and do not ask for it.",
 )
+new_passphrase_fd = click.option(
+    "--passphrase-fd",
+    type=int,
+    metavar="N",
+    help="Read the CA's new passphrase from file descriptor N, and do not ask for it.",
+)
 
 
 class DeviceId(click.types.StringParamType):

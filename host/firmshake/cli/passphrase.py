@@ -18,17 +18,47 @@ LONGEST = 1023
 SHORTEST = 8
 
 
-def ask(fd: int | None, confirm: bool = False, what: str = "CA passphrase") -> bytes:
+def ask(
+    fd: int | None,
+    confirm: bool = False,
+    what: str = "CA passphrase",
+    option: str = "--passphrase-fd",
+) -> bytes:
     """Return the passphrase from file descriptor `fd`, or asked for where that is None.
 
     With `confirm` it is a new one: asked for twice, and not to be too short. From a file
-    descriptor the first line is taken, and what follows it is left there.
+    descriptor the first line is taken, and what follows it is left there. `option` is the one that
+    gives a descriptor.
     Raises Error where there is nothing to be had, of usage where there is no way to ask.
     """
-    secret = _prompt(what, confirm) if fd is None or _is_terminal(fd) else read_line(fd, what)
+    if fd is None or _is_terminal(fd):
+        _check_terminal(what, option)
+        secret = _prompt(what, confirm)
+    else:
+        secret = read_line(fd, what)
     if not secret:
         raise Error(f"the {what} is empty", status=2)
-    if confirm and len(secret) < SHORTEST:
+    return _checked(secret, confirm, what)
+
+
+def ask_other(what: str, *, confirm: bool) -> bytes | None:
+    """Return a secret asked for at the terminal, None for the Enter that means the one before.
+
+    With `confirm` it is a new one, as for `ask`. Raises Error where it will not do.
+    """
+    said = f"{what} (Enter: the same)"
+    text = click.prompt(said, default="", show_default=False, hide_input=True, err=True)
+    while text and confirm:
+        again = click.prompt("Repeat for confirmation", hide_input=True, err=True)
+        if again == text:
+            break
+        click.echo("Error: The two entered values do not match.", err=True)
+        text = click.prompt(said, default="", show_default=False, hide_input=True, err=True)
+    return _checked(_octets(text), confirm, what) if text else None
+
+
+def _checked(secret: bytes, new: bool, what: str) -> bytes:
+    if new and len(secret) < SHORTEST:
         raise Error(f"the {what} is too short", hint=f"use {SHORTEST} characters or more", status=2)
     if len(secret) > LONGEST:
         raise Error(f"the {what} is longer than {LONGEST} bytes", status=2)
@@ -42,15 +72,20 @@ def _is_terminal(fd: int) -> bool:
         return False
 
 
-def _prompt(what: str, confirm: bool) -> bytes:
+def _check_terminal(what: str, option: str) -> None:
     if not sys.stdin.isatty():
         raise Error(
             f"no terminal to ask for the {what} at",
-            hint="give it on a file descriptor, such as: --passphrase-fd 3 3< FILE",
+            hint=f"give it on a file descriptor, such as: {option} 3 3< FILE",
             status=2,
         )
-    text = click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True)
-    assert isinstance(text, str)
+
+
+def _prompt(what: str, confirm: bool) -> bytes:
+    return _octets(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
+
+
+def _octets(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 

@@ -66,6 +66,11 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     metavar="SECONDS",
     help="How long the board may take to prove itself.",
 )
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="The board takes the place of another that has this id, whose certificate is revoked.",
+)
 @parameters.passphrase_fd
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
 def command(
@@ -77,6 +82,7 @@ def command(
     sha256: str | None,
     baud: int,
     timeout: float,
+    replace: bool,
     passphrase_fd: int | None,
     as_json: bool,
 ) -> None:
@@ -106,6 +112,7 @@ def command(
             device_id=device_id,
             baud=baud,
             proof_s=timeout,
+            replace=replace,
         )
     _conclude(outcome, as_json)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 # name of the target: what it is, for `firmshake ca export --help`
 TARGETS: Mapping[str, str] = {
     "mosquitto": "Eclipse Mosquitto 2.0",
-    "emqx": "EMQX 5",
+    "emqx": "EMQX 5.8 or later",
     "hivemq": "HiveMQ Community Edition or HiveMQ 4",
     "nanomq": "NanoMQ 0.22 or later",
     "rabbitmq": "RabbitMQ 4 with its MQTT plugin",

@@ -230,9 +230,10 @@ def _readme(material: Material, account: Account, verified: bool) -> str:
     managed = f"arn:{account.partition}:iam::aws:policy/service-role/AWSIoTThingsRegistration"
     where = f"--region {account.region}"
     steps = [
-        "Boards connect to your account's endpoint, not to a broker of yours. Put its name into"
-        " fleet.toml as broker.host before you provision boards, and give them Amazon's root CA"
-        " to check it by:\n"
+        "Know first: the endpoint's certificate is from Amazon's CA, not from yours. firmshake's own"
+        " agent checks the broker by the fleet's root, and does not connect there. This is for a"
+        " program of yours that trusts Amazon Root CA 1 and 3, asks for the endpoint by its name"
+        " (SNI), and sends its certificate with the intermediate's behind it:\n"
         f"  aws iot describe-endpoint --endpoint-type iot:Data-ATS {where}",
         "Make the policy of the devices, and the role that AWS registers them with:\n"
         f"  aws iot create-policy {where} --cli-input-json file://create-policy.json\n"
@@ -273,6 +274,7 @@ def _readme(material: Material, account: Account, verified: bool) -> str:
             " file://create-topic-rule-jitr.json\n"
             f"  aws lambda add-permission {where} --function-name {FUNCTION} --statement-id"
             " firmshake --action lambda:InvokeFunction --principal iot.amazonaws.com"
+            f" --source-account {account.number} --source-arn {account.arn('iot', f'rule/{RULE}')}"
         ),
         "Revoked devices": (
             "AWS reads no list of the revoked. After each firmshake ca revoke export again, and"
@@ -298,8 +300,7 @@ def _mode(where: str, verified: bool) -> str:
         )
     return (
         "The CA is registered in SNI_ONLY mode: without a proof that its key is yours, and other"
-        " accounts may register it too. (To have it for this account alone, get the code\n"
-        f"  aws iot get-registration-code {where}\n"
-        "and export again with --code CODE.) Boards send the name of the endpoint by SNI, which"
-        " this mode needs."
+        " accounts may register it too. Each device has to send the endpoint's name by SNI. To have"
+        " it for this account alone, get the code and export again with --code CODE:\n"
+        f"  aws iot get-registration-code {where}"
     )

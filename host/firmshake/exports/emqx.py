@@ -21,8 +21,10 @@ _ACL = """\
 
 def files(material: Material) -> Files:
     """Return the files, by name."""
+    common = broker_files(material)
+    del common["crl.pem"]  # EMQX reads none from a file
     return {
-        **broker_files(material),
+        **common,
         CONF: _conf(material),
         ACL: _ACL,
         README: _readme(material),
@@ -83,7 +85,7 @@ def _crl(material: Material) -> str:
 def _readme(material: Material) -> str:
     at = material.at
     steps = [
-        "Copy this folder to each node of EMQX (5.4 or later), and give it to the user that EMQX"
+        "Copy this folder to each node of EMQX (5.8 or later), and give it to the user that EMQX"
         " runs as:\n"
         f"  sudo cp -r . {at}\n"
         f"  sudo chown -R emqx: {at}\n"
@@ -92,7 +94,9 @@ def _readme(material: Material) -> str:
         f"Add {CONF} to the end of EMQX's own configuration. What stands there for the same"
         " names is overruled:\n"
         f"  sudo sh -c 'cat {at}/{CONF} >> /etc/emqx/emqx.conf'",
-        "Let EMQX check it, and restart it:\n  sudo emqx check_config\n  sudo systemctl restart emqx",
+        "Let EMQX check it, and restart it:\n"
+        "  sudo emqx check_config\n"
+        "  sudo systemctl restart emqx",
         "See in the dashboard that nothing else lets anybody in: no other listener is running, and"
         " under Access Control, Authorization has the source File alone.",
     ]
@@ -113,9 +117,11 @@ def _revoked(material: Material) -> str:
             " an http address that the device's certificate names. To have that: put the address"
             " into profiles.toml of the project (crl_url in [device]), provision the boards again,"
             " publish the list of the CA that issues there (ca/*.crl), and export again. Until"
-            " then, ban a revoked device by its id:\n"
-            "  emqx ctl ban add client_id ID\n"
-            "or, where your version has no such command, in the dashboard under Banned Clients."
+            " then, ban each revoked device by its id, for ever: in the dashboard under Banned"
+            " Clients, or with an API key of EMQX\n"
+            "  curl -u KEY -H 'Content-Type: application/json' http://127.0.0.1:18083/api/v5/banned"
+            ' -d \'{"as": "clientid", "who": "ID", "until": "infinity"}\'\n'
+            "(curl then asks for the key's secret)."
         )
     return (
         "EMQX fetches the list from\n"

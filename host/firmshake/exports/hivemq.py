@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from firmshake.ca.identity import PrivateKey
 from firmshake.exports import hivemq_extension as extension
-from firmshake.exports.material import BROKER_KEY, README, Files, Material, readme
+from firmshake.exports.material import README, Files, Material, readme
 
 AT = "/opt/hivemq"
 FOLDER = f"extensions/{extension.ID}"
@@ -53,13 +53,13 @@ def _config(material: Material) -> str:
     return f"""\
 <?xml version="1.0" encoding="UTF-8"?>
 <hivemq>
-    <!-- MQTT over TLS, with a client certificate, is the one way in: no other listener is opened -->
+    <!-- MQTT over TLS, with a client certificate, is the one way in: nothing else is open -->
     <listeners>
         <tls-tcp-listener>
             <port>{material.port}</port>
             <bind-address>0.0.0.0</bind-address>
             <tls>
-                <!-- who we are: the broker's certificate with the intermediate CA's, and its key -->
+                <!-- who we are: the broker's certificate with its chain, and its key -->
                 <keystore>
                     <path>{escape(material.path(KEYSTORE))}</path>
                     <password>${{ENV:{VARIABLE}}}</password>
@@ -116,7 +116,10 @@ def _readme(material: Material) -> str:
         f"Start HiveMQ with the keystore's passphrase in its environment, as {VARIABLE}. With"
         " systemd, in a file that root alone can read:\n"
         "  sudo install -m 600 /dev/null /etc/hivemq.env\n"
-        f"  sudo sh -c 'echo {VARIABLE}=PASSPHRASE > /etc/hivemq.env'\n"
+        "  sudoedit /etc/hivemq.env\n"
+        "and type in the editor, so that it is in no list of processes and no history:\n"
+        f"  {VARIABLE}=PASSPHRASE\n"
+        "Then\n"
         "  sudo systemctl edit hivemq\n"
         "and in the editor:\n"
         "  [Service]\n"
@@ -156,10 +159,9 @@ def _key_step(material: Material) -> str:
             " you chose. Delete the copy here afterwards."
         )
     return (
-        "Make the keystore from the broker's private key, which is not in this folder, where the"
-        f" key is: {BROKER_KEY} in the project's folder broker. It asks for a new passphrase."
-        " (firmshake ca export ... --with-key makes it here.)\n"
-        f"  openssl pkcs12 -export -name broker -inkey broker/{BROKER_KEY} -in broker/broker.crt"
-        " -out keystore.p12\n"
-        f"  sudo cp keystore.p12 {material.at}/{KEYSTORE}"
+        "Make the keystore, in the project, from the broker's certificate and private key, which is"
+        " not in this folder. It asks for a new passphrase. (firmshake ca export hivemq --with-key"
+        " makes it here.)\n"
+        "  openssl pkcs12 -export -name broker -in broker/broker.pem -out keystore.p12\n"
+        f"and bring it to the broker, as {material.at}/{KEYSTORE}."
     )

@@ -112,11 +112,13 @@ public class DeviceTopics implements ExtensionMain, SimpleAuthenticator {
         }
     }
 
-    private static String commonName(final X509Certificate certificate) throws InvalidNameException {
+    private static String commonName(final X509Certificate certificate)
+            throws InvalidNameException {
         final LdapName name = new LdapName(certificate.getSubjectX500Principal().getName());
         // one name, and it is the common name: nothing else is of this fleet
         final Rdn only = name.size() == 1 ? name.getRdn(0) : null;
-        return only != null && only.getType().equalsIgnoreCase("CN") ? only.getValue().toString() : "";
+        final boolean known = only != null && only.getType().equalsIgnoreCase("CN");
+        return known ? only.getValue().toString() : "";
     }
 
     private boolean isRevoked(final X509Certificate certificate, final X509Certificate issuer)
@@ -141,8 +143,9 @@ public class DeviceTopics implements ExtensionMain, SimpleAuthenticator {
         }
         if (changed != read) {
             final List<X509CRL> found = new ArrayList<>();
+            final CertificateFactory reader = CertificateFactory.getInstance("X.509");
             try (InputStream stream = new FileInputStream(file)) {
-                for (final CRL list : CertificateFactory.getInstance("X.509").generateCRLs(stream)) {
+                for (final CRL list : reader.generateCRLs(stream)) {
                     found.add((X509CRL) list);
                 }
             }

@@ -13,9 +13,8 @@ Files = dict[str, bytes | str]
 
 README = "README.txt"
 BROKER_KEY = "broker.key"
-# what the keys and secrets of an export end in; and what a broker complains of when others can
-# read it, or that says more than others have to know
-_PRIVATE = (".key", ".p12", "acl", "definitions.json", "rabbitmq.conf", "revoked.jsonl")
+# what the keys of an export end in, and the file that mosquitto wants nobody else to read
+_PRIVATE = (".key", ".p12", "broker.pem", "acl")
 _WIDTH = 92
 
 
@@ -25,8 +24,9 @@ class Material:
 
     `broker_chain` (leaf first) and `crl` are PEM; `broker_key`, PEM too, is None unless it was
     asked for. `crl_url` is where device certificates say that the list is, and may be empty.
-    `at` is the folder that the files will be in at the broker, "" where that is the one in which
-    the broker is started; `user` is who runs it.
+    `issuing_key` is the name of the file with the issuing CA's key, or its URI in a token. `at` is
+    the folder that the files will be in at the broker, "" where that is the one in which the broker
+    is started; `user` is who runs it.
     """
 
     fleet: str
@@ -38,6 +38,7 @@ class Material:
     crl: bytes
     broker_key: bytes | None = field(default=None, repr=False)
     crl_url: str = ""
+    issuing_key: str = ""
     at: str = ""
     user: str = ""
 
@@ -74,14 +75,21 @@ def is_private(name: str) -> bool:
 def key_step(material: Material) -> str:
     """Return the step of a README that is about the broker's private key."""
     if material.broker_key is not None:
-        return (
-            "broker.key in this folder is the broker's private key, in clear, as the broker needs"
-            " it. Carry the folder over an encrypted line only (scp, not e-mail), and delete the"
-            " copy here afterwards."
-        )
+        return carry_key(BROKER_KEY)
     return (
-        "Copy the broker's private key, which is not in this folder, beside the other files:"
-        " it is in broker/broker.pem of the project, behind the certificates. (firmshake ca export ... --with-key puts it here.)"
+        "Bring the broker's private key, which is not in this folder. In the project:\n"
+        "  (umask 077 && openssl pkey -in broker/broker.pem -out broker.key)\n"
+        "and copy broker.key beside the other files. (firmshake ca export ... --with-key puts it"
+        " here.)"
+    )
+
+
+def carry_key(name: str) -> str:
+    """Return what a README says of a file that holds the broker's key."""
+    return (
+        f"{name} in this folder holds the broker's private key, in clear, as the broker needs it."
+        " Carry the folder over an encrypted line only (scp, not e-mail), and delete the copy here"
+        " afterwards."
     )
 
 
@@ -99,7 +107,7 @@ def readme(title: str, steps: Sequence[str], notes: Mapping[str, str]) -> str:
 
 
 def _filled(text: str, first: str, rest: str) -> str:
-    lines = []
+    lines: list[str] = []
     for line in text.split("\n"):
         before = rest if lines else first
         if line.startswith(" "):

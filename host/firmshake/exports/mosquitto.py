@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from firmshake import brokerconfig
-from firmshake.exports.material import README, Files, Material, broker_files, key_step, readme
+from firmshake.exports.material import README, Files, Material, carry_key, pem, readme
+
+BROKER = "broker.pem"
 
 
 def files(material: Material) -> Files:
@@ -11,12 +13,26 @@ def files(material: Material) -> Files:
     conf = brokerconfig.mosquitto_conf(
         material.host, material.port, material.user, folder=material.at
     )
-    return {
-        **broker_files(material),
+    made: Files = {
+        "ca.crt": pem(material.root),
+        "crl.pem": material.crl,
         "mosquitto.conf": conf,
         "acl": brokerconfig.ACL,
         README: _readme(material),
     }
+    if material.broker_key is not None:
+        made[BROKER] = material.broker_chain + material.broker_key
+    return made
+
+
+def _key_step(material: Material) -> str:
+    if material.broker_key is not None:
+        return carry_key(BROKER)
+    return (
+        "Copy broker/broker.pem of the project beside the other files: the broker's certificate"
+        " with its private key, which is not in this folder. (firmshake ca export mosquitto"
+        " --with-key puts it here.)"
+    )
 
 
 def _readme(material: Material) -> str:
@@ -48,7 +64,7 @@ def _readme(material: Material) -> str:
             " with --at /etc/mosquitto/firmshake.)"
         )
         start = "Start mosquitto 2.0 or later in it:\n  cd FOLDER && mosquitto -c mosquitto.conf"
-    steps = [copy, key_step(material), start]
+    steps = [copy, _key_step(material), start]
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA, and nobody else. The certificate's"
@@ -63,7 +79,7 @@ def _readme(material: Material) -> str:
             f"  cp crl.pem {place}/crl.pem.new && mv {place}/crl.pem.new {place}/crl.pem\n"
             "  kill -HUP $(pidof mosquitto)\n"
             "Never take crl.pem away: on SIGHUP without it, mosquitto 2.0 lets the revoked in, and"
-            " does not start again. Once it has run out, nobody gets in. A device that is"
+            " without it, it does not start. Once it has run out, nobody gets in. A device that is"
             " connected stays so until its connection ends; restart mosquitto to end it at once."
         ),
     }

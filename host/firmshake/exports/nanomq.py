@@ -12,6 +12,7 @@ CONF = "nanomq.conf"
 ACL = "nanomq_acl.conf"
 CHECK = "check_identity.py"
 CHECK_PORT = 8991
+LIBRARY = "/usr/local/lib/firmshake"
 
 _ACL = """\
 # A device may use the topics below devices/<its own id>/ and no other. NanoMQ puts the client id in
@@ -66,8 +67,10 @@ if __name__ == "__main__":
 
 def files(material: Material) -> Files:
     """Return the files, by name."""
+    common = broker_files(material)
+    del common["crl.pem"]  # NanoMQ reads none
     return {
-        **broker_files(material),
+        **common,
         CONF: _conf(material),
         ACL: _ACL,
         CHECK: _CHECK,
@@ -120,17 +123,18 @@ def _readme(material: Material) -> str:
         f"  sudo cp * {at}/\n"
         f"  sudo chmod 700 {at}",
         key_step(material),
-        f"Have {CHECK} started at boot, before NanoMQ. As /etc/systemd/system/firmshake-check."
-        "service:\n"
+        f"Have {CHECK} started at boot, before NanoMQ, from a place that anybody may read:\n"
+        f"  sudo install -D -m 644 {CHECK} {LIBRARY}/{CHECK}\n"
+        "As /etc/systemd/system/firmshake-check.service:\n"
         "  [Unit]\n"
         "  Before=nanomq.service\n"
         "  [Service]\n"
-        f"  ExecStart=/usr/bin/python3 {at}/{CHECK}\n"
+        f"  ExecStart=/usr/bin/python3 {LIBRARY}/{CHECK}\n"
         "  DynamicUser=yes\n"
         "  Restart=always\n"
         "  [Install]\n"
         "  WantedBy=multi-user.target\n"
-        "and then (the folder has to be readable for it, or copy the script elsewhere):\n"
+        "and then:\n"
         "  sudo systemctl enable --now firmshake-check",
         f"Start NanoMQ with it:\n  nanomq start --conf {at}/{CONF}",
         "Try that it is in force, before you rely on it: with one board's certificate and the"
@@ -144,12 +148,12 @@ def _readme(material: Material) -> str:
             " could call itself another."
         ),
         "Revoked devices": (
-            "NanoMQ 0.25 reads no list of the revoked: its TLS never loads one, and crl.pem is"
-            " here for a proxy only. A revoked device gets in for as long as its certificate is"
-            " valid. To turn it away, let its id fail in the ACL, above the other rules,\n"
+            "NanoMQ 0.25 reads no list of the revoked: its TLS never loads one. A revoked device"
+            " connects for as long as its certificate is valid. To leave it no topic, put its id"
+            f" into {ACL} above the other rules,\n"
             '  {"permit": "deny", "clientid": "ID"}\n'
-            "and reload (nanomq reload), or have TLS end at a proxy that reads crl.pem. If revoking"
-            " matters to you, take mosquitto, EMQX or RabbitMQ."
+            "and reload (nanomq reload). Where revoking matters to you, take a broker that does it:"
+            " mosquitto, RabbitMQ, HiveMQ."
         ),
     }
     return readme(f"NanoMQ for the fleet {material.fleet}", steps, notes)

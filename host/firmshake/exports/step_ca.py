@@ -1,11 +1,13 @@
 """What runs smallstep's step-ca with the project's CA. Does no I/O.
 
 Keys as step-ca reads them: authority/config/config.go and authority/provisioner, 0.28.
+
+There is no X5C provisioner for the devices: whoever has a certificate could revoke another's at it.
+They do not need one, for they renew over TLS with the certificate that they have.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 
 from firmshake.exports.devicelist import json_text
@@ -18,19 +20,16 @@ KEY, PASSWORD = "secrets/issuing.key", "secrets/password.txt"
 DEVICE, BROKER = "templates/device.tpl", "templates/broker.tpl"
 PORT = 9000
 
-# X5C: who shows a certificate of the fleet gets a new one of the same name, whatever it asks for
+# as firmshake issues them: the id in the common name and in a URI
 _DEVICE_TEMPLATE = """\
-{{- /* The new certificate of a device that has one: its name is taken from the old one. */ -}}
-{{- if not .AuthorizationCrt.URIs }}{{ fail "not the certificate of a device" }}{{ end -}}
+{{- /* The certificate of a device, as firmshake issues it; for a client only. */ -}}
 {
-	"subject": {"commonName": {{ toJson .AuthorizationCrt.Subject.CommonName }}},
-	"uris": {{ toJson .AuthorizationCrt.URIs }},
+	"subject": {"commonName": {{ toJson .Subject.CommonName }}},
+	"uris": [{{ printf "urn:firmshake:device:%s" .Subject.CommonName | toJson }}],
 	"keyUsage": ["digitalSignature"],
 	"extKeyUsage": ["clientAuth"]
 }
 """
-
-# ACME: a broker that answers for its names gets a certificate for them, and for a server only
 _BROKER_TEMPLATE = """\
 {{- /* The certificate of a broker: for a server only, so that it is no way in as a device. */ -}}
 {
@@ -68,72 +67,84 @@ def config(material: Material, names: Sequence[str]) -> dict[str, object]:
         "db": {"type": "badgerv2", "dataSource": material.path("db")},
         "authority": {
             "backdate": "1h",
-            "claims": {"disableSmallstepExtensions": True},
             "provisioners": [
-                {
-                    "type": "X5C",
-                    "name": "devices",
-                    "roots": base64.b64encode(pem(material.root)).decode("ascii"),
-                    "claims": _claims(_DEVICE_TERM),
-                    "options": {"x509": {"templateFile": material.path(DEVICE)}},
-                },
                 {
                     "type": "ACME",
                     "name": "brokers",
-                    "claims": _claims(_BROKER_TERM),
+                    "claims": {
+                        "minTLSCertDuration": "1h",
+                        "maxTLSCertDuration": _BROKER_TERM,
+                        "defaultTLSCertDuration": _BROKER_TERM,
+                        # an extension that nobody but step-ca knows
+                        "disableSmallstepExtensions": True,
+                    },
                     "options": {"x509": {"templateFile": material.path(BROKER)}},
-                },
+                }
             ],
         },
         "tls": {"minVersion": 1.2, "maxVersion": 1.3, "renegotiation": False},
     }
 
 
-def _claims(term: str) -> dict[str, object]:
-    return {
-        "minTLSCertDuration": "1h",
-        "maxTLSCertDuration": term,
-        "defaultTLSCertDuration": term,
-    }
-
-
 def _readme(material: Material, names: Sequence[str]) -> str:
     at, url = material.at, f"https://{names[0]}:{PORT}"
     steps = [
-        "Copy this folder to the computer of the step-ca (0.25 or later), for its user alone:\n"
+        "Read the notes below first: they say what you give up.",
+        "Copy this folder to the computer of the step-ca (0.28 or later), for its user alone:\n"
         f"  sudo cp -r . {at}\n"
         f"  sudo mkdir -p {at}/secrets {at}/db",
-        "Bring the issuing CA's key, which is not in this folder, under a passphrase of step-ca's"
-        " own. firmshake encrypts it in a way (scrypt) that step-ca does not read; this asks for"
-        " the old passphrase, then for the new one, and leaves nothing in clear. The key's file is"
-        " the last one that ca/ca.toml names:\n"
-        "  openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000"
-        " -in ca/intermediate.key -out issuing.key\n"
-        f"  sudo install -m 600 issuing.key {at}/{KEY}\n"
-        f"Write the new passphrase into {at}/{PASSWORD}, mode 600. A key in a PKCS#11 token stays"
-        " there: put its URI for key, and a kms of type pkcs11, into ca.json.",
+        _key(material),
         "Give all to the user that step-ca runs as:\n"
         f"  sudo chown -R step: {at}\n"
         f"  sudo chmod 700 {at} {at}/secrets",
+        "Make yourself an operator, who may have devices certified. It asks for a password:\n"
+        f"  sudo -u step step ca provisioner add operator --type JWK --create"
+        f" --ca-config {at}/{CONFIG} --x509-template {at}/{DEVICE}"
+        f" --x509-default-dur {_DEVICE_TERM} --x509-max-dur {_DEVICE_TERM}",
         f"Start it:\n  sudo -u step step-ca {at}/{CONFIG} --password-file {at}/{PASSWORD}",
     ]
+    reach = f"--ca-url {url} --root {ROOT}"
     notes = {
         "What it does then": (
-            "A device renews its certificate, or gets one for a new key, by showing the one that"
-            " it has. The name is taken from the old certificate, not from the request:\n"
-            f"  step ca certificate DEVICE-ID new.crt new.key --provisioner devices"
-            f" --x5c-cert old.crt --x5c-key old.key --ca-url {url} --root {ROOT}\n"
-            "A broker gets and renews its certificate by ACME, at\n"
+            "The operator has a device certified; a device renews, over TLS with the certificate"
+            " that it has, under the same name and for the same term; a broker gets and renews its"
+            " certificate by ACME:\n"
+            f"  step ca certificate DEVICE-ID new.crt new.key --provisioner operator {reach}\n"
+            f"  step ca renew device.crt device.key {reach}\n"
             f"  {url}/acme/brokers/directory"
         ),
-        "Before you do it": (
-            "Two programs then sign with one CA key. What step-ca issues is not in firmshake's"
-            " registry: firmshake ca audit does not see it, and firmshake ca revoke does not know"
-            " its serial number, so it can't be on the lists that brokers read. step-ca keeps its"
-            " own count, and its own list (crl in ca.json), of what it issued alone. Better: give"
-            " step-ca an intermediate of its own below the same root; brokers trust the root, and"
-            " take its certificates without a change. The passphrase lies in a file beside the"
-            " key: whoever has that computer has the CA."
+        "Two programs then sign with one CA key": (
+            "What step-ca issues is not in firmshake's registry: firmshake ca audit does not see"
+            " it, and firmshake ca revoke does not know its serial number, so it can't be on the"
+            " lists that brokers read. Better: give step-ca an intermediate of its own below the"
+            " same root; brokers trust the root, and take its certificates without a change. The"
+            " passphrase lies in a file beside the key: whoever has that computer has the CA."
+        ),
+        "Revoked devices": (
+            "step-ca does not read firmshake's lists either. It renews any certificate of the CA"
+            " that has not run out, also one that firmshake has revoked, and the new one is on no"
+            " list: a stolen board lets itself back in. So revoke each at both, before anything"
+            " else at step-ca (firmshake ca list says the serial number):\n"
+            f"  step ca revoke 0xSERIAL --provisioner operator {reach}"
         ),
     }
     return readme(f"step-ca for the fleet {material.fleet}", steps, notes)
+
+
+def _key(material: Material) -> str:
+    if material.issuing_key.startswith("pkcs11:"):
+        return (
+            "The issuing CA's key is in a PKCS#11 token. In ca.json, put the key's URI for key, and"
+            " add a kms of type pkcs11 with the token's; step-ca has to be built with PKCS#11."
+        )
+    return (
+        "Bring the issuing CA's key, which is not in this folder, under a passphrase of step-ca's"
+        " own. firmshake encrypts it in a way (scrypt) that step-ca does not read. In the project,"
+        " this asks for the old passphrase and for a new one, and leaves nothing in clear:\n"
+        "  openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000"
+        f" -in ca/{material.issuing_key} -out issuing.key\n"
+        f"Bring issuing.key to {material.at}/{KEY}, mode 600, delete the copy here, and type the new"
+        " passphrase into a file:\n"
+        f"  sudo install -m 600 /dev/null {material.at}/{PASSWORD}\n"
+        f"  sudoedit {material.at}/{PASSWORD}"
+    )

@@ -50,12 +50,15 @@ class Attempt:
 
 
 def open_lock(
-    desk: Desk, what: str, found: list[Lock], load: Callable[[bytes], _Opened]
+    desk: Desk, what: str, found: list[Lock], load: Callable[[bytes], _Opened], stronger: str
 ) -> Attempt:
-    """Try `load` with each passphrase until one fits. `load` raises one of certview.ODD if not."""
-    weak = _weakness(found)
+    """Try `load` with each passphrase until one fits. `load` raises one of certview.ODD if not.
+
+    `stronger` says what to do where the lock is weak.
+    """
+    weak = _weakness(found, stronger)
     if reason := price(found):
-        told = f"{what} is locked, and no passphrase is tried: {reason}."
+        told = f"It is locked, and no passphrase is tried: {reason}."
         fix = "Nobody makes such a file by accident: get another copy of the key."
         return Attempt(None, (Finding(WARNING, "too_costly", told, fix), *weak))
     tried = False
@@ -67,16 +70,15 @@ def open_lock(
         except certview.ODD:
             continue
     if tried:
-        told = f"The passphrase is not the one of {what}, or the file is damaged."
+        told = "The passphrase is wrong, or the file is damaged."
         fix = "Run the same command again with the right one; upper and lower case count."
         return Attempt(None, (Finding(WRONG, MISTYPED, told, fix), *weak))
-    told = f"{what} is locked with a passphrase, and none was given."
+    told = "It is locked with a passphrase, and none was given."
     fix = "Run the same command at a terminal, or give it: --passphrase-fd 3 3< FILE"
     return Attempt(None, (Finding(WARNING, LOCKED, told, fix), *weak))
 
 
-def _weakness(found: list[Lock]) -> tuple[Finding, ...]:
-    fix = "Encrypt it anew: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW"
+def _weakness(found: list[Lock], fix: str) -> tuple[Finding, ...]:
     reasons = dict.fromkeys(one.weak for one in found if one.weak)
     return tuple(
         Finding(WARNING, "weak_encryption", f"It is weakly encrypted: {why}.", fix)

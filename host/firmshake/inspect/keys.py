@@ -20,6 +20,9 @@ from firmshake_agent.der import BadDer
 # An RSA key of 8192 bits has 4.7 KB; checking the primes of a larger one takes long
 LARGEST = 8192
 
+NOT_ENCRYPTED = "none: whoever reads it has it"
+
+_STRONGER = "Encrypt it anew: openssl pkcs8 -topk8 -scrypt -in OLD -out NEW"
 _MEND = "Put back a copy of it; a key cannot be mended."
 
 
@@ -32,7 +35,7 @@ def private(data: bytes, where: str, packed: str) -> Thing:
             key: object = serialization.load_der_private_key(data, None)
     except certview.ODD as error:
         return damaged("private_key", where, reason(error))
-    return _readable(key, where, f"{form_of(data)} in {packed}", "none")
+    return _readable(key, where, f"{form_of(data)} in {packed}", NOT_ENCRYPTED)
 
 
 def sealed(data: bytes, where: str, desk: Desk, packed: str) -> Thing:
@@ -108,8 +111,8 @@ def form_of(data: bytes) -> str:
 def _opened(
     where: str, desk: Desk, found: list[Lock], load: Callable[[bytes], object], form: str
 ) -> Thing:
-    words = ", ".join(one.words for one in found) or "in a form that is not known here"
-    attempt = open_lock(desk, where, found, load)
+    words = locks.words(found) or "in a form that is not known here"
+    attempt = open_lock(desk, where, found, load, _STRONGER)
     if attempt.locked:
         facts = (("form", form), ("encryption", words))
         title = "private key, encrypted"
@@ -130,7 +133,7 @@ def _readable(key: object, where: str, form: str, encryption: str) -> Thing:
     found = [*check_key(key.public_key() if hasattr(key, "public_key") else key)]
     if not public:
         found.append(Finding(NOTE, "unknown_key", "It is of a kind that is not compared here."))
-    clear = encryption == "none"
+    clear = encryption == NOT_ENCRYPTED
     return Thing(
         where,
         "private_key",

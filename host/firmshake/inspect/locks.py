@@ -23,7 +23,7 @@ MOST_ROUNDS = 20_000_000
 MOST_SCRYPT = 2**24
 MOST_MEMORY = 256 * 1024 * 1024
 
-_DEEPEST = 12
+_DEEPEST = 20  # a key in PKCS#12 lies 13 deep
 _MOST_ELEMENTS = 3000
 
 
@@ -81,12 +81,16 @@ _Element = tuple[int, int, int]
 
 
 def locks(data: bytes) -> list[Lock]:
-    """The encryptions that the DER `data` names, wherever in it they stand, each kind once.
+    """The encryptions that the DER `data` names, wherever in it they stand.
 
     Raises BadDer where `data` is no DER, or has more in it than any real key file.
     """
-    found = [lock for lock in _walk(data) if lock is not None]
-    return list(dict.fromkeys(found))
+    return list(_walk(data))
+
+
+def words(found: list[Lock]) -> str:
+    """How the locks work, each kind once; "" where there is none."""
+    return ", and ".join(dict.fromkeys(one.words for one in found))
 
 
 def price(found: list[Lock]) -> str:
@@ -110,7 +114,7 @@ def mac_lock(data: bytes) -> Lock | None:
     return Lock(f"an integrity check of {rounds:,} rounds", "", rounds)
 
 
-def _walk(data: bytes) -> Iterator[Lock | None]:
+def _walk(data: bytes) -> Iterator[Lock]:
     """Every AlgorithmIdentifier in the data, those inside OCTET STRINGs too."""
     left: list[tuple[int, int, int]] = [(0, len(data), 0)]
     seen = 0
@@ -147,7 +151,8 @@ def _lock(data: bytes, parts: list[_Element]) -> Lock | None:
             return _scheme(data, inner)
         if name in _OLD:
             rounds = _integer(data, inner[1])
-            return Lock(f"{_OLD[name]}, {rounds:,} rounds", f"{_OLD[name]} is broken", rounds)
+            weak = f"{_OLD[name]} with {rounds:,} rounds is tried out by the million a second"
+            return Lock(f"{_OLD[name]}, {rounds:,} rounds", weak, rounds)
     except (BadDer, IndexError):
         return Lock("a form that cannot be read", "", 0)
     return None
@@ -166,7 +171,8 @@ def _scheme(data: bytes, parts: list[_Element]) -> Lock:
     else:
         return Lock(f"a derivation that is not known here, {with_cipher}", "", 0)
     if with_cipher in _WEAK_CIPHERS:
-        return Lock(lock.words, f"{with_cipher} is broken", lock.rounds, lock.memory)
+        weak = f"the keys of {with_cipher} are short: all of them can be tried"
+        return Lock(lock.words, weak, lock.rounds, lock.memory)
     return lock
 
 

@@ -73,10 +73,15 @@ def _facts(found: x509.Certificate, key: bytes, now: datetime) -> Iterator[tuple
         yield "usages", ", ".join(view.usages)
     limits = certview.extension(found, x509.BasicConstraints)
     if limits and limits.ca:
-        length = limits.path_length
-        yield "ca", "yes" if length is None else f"yes, with at most {length} CAs below it"
+        yield "ca", _below(limits.path_length)
     yield "sha256", view.sha256
     yield "key_sha256", digest(key)
+
+
+def _below(length: int | None) -> str:
+    if length is None:
+        return "yes, with any number of CAs below it"
+    return f"yes, with {length or 'no'} CA{'' if length == 1 else 's'} below it"
 
 
 def alternative_names(found: x509.Certificate) -> list[str]:
@@ -115,8 +120,13 @@ def request(data: bytes, where: str) -> Thing:
     if not list(name):
         what = "The request names nobody: the CA has to be told whom it is for."
         found.append(Finding(NOTE, "no_name", what))
-    title = f"certificate request for {name.rfc4514_string() or 'nobody'}"
+    title = f"certificate request for {_common_name(name)}"
     return Thing(where, "csr", title, tuple(facts), tuple(found), spki=spki(key))
+
+
+def _common_name(name: x509.Name) -> str:
+    found = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(found[0].value) if found else name.rfc4514_string() or "nobody"
 
 
 def _asked(csr: x509.CertificateSigningRequest) -> list[str]:
@@ -146,7 +156,7 @@ def crl(data: bytes, where: str, desk: Desk) -> Thing:
         ("valid", f"{updated:%Y-%m-%d %H:%M} to {f'{due:%Y-%m-%d %H:%M}' if due else '?'} UTC"),
         ("signed", digest_name.name.upper() if digest_name else "without a hash"),
     ]
-    title = f"list of revoked certificates from {issuer}"
+    title = f"list of revoked certificates (CRL) from {_common_name(found.issuer)}"
     return Thing(where, "crl", title, tuple(facts), tuple(_of_crl(found, desk.now)), crl=found)
 
 

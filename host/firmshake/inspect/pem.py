@@ -37,7 +37,7 @@ LABELS = {
     "PKCS12": "pkcs12",
 }
 # what stands in files beside keys and says nothing of its own
-_SKIPPED = ("EC PARAMETERS", "DH PARAMETERS")
+_SKIPPED = (b"EC PARAMETERS", b"DH PARAMETERS")
 # label: (what it is, what to do)
 _FOREIGN = {
     "OPENSSH PRIVATE KEY": (
@@ -95,14 +95,16 @@ def blocks(data: bytes) -> Iterator[Block]:
 def look(data: bytes, where: str, desk: Desk) -> list[Thing]:
     """What the blocks are."""
     found: list[Thing] = []
+    several = data.count(BEGIN) - sum(data.count(BEGIN + name) for name in _SKIPPED) > 1
     for block in blocks(data):
-        if block.label in _SKIPPED:
+        if block.label.encode() in _SKIPPED:
             continue
         if len(found) == _MOST_BLOCKS:
             what = f"Only the first {_MOST_BLOCKS} blocks were looked at."
             found[-1] = found[-1].with_findings(Finding(NOTE, "too_many", what))
             break
-        found.append(_one(block, f"{where}, part {len(found) + 1}", desk))
+        place = f"{where}, part {len(found) + 1}" if several else where
+        found.append(_one(block, place, desk))
     return found
 
 

@@ -17,6 +17,9 @@ from firmshake.inspect.thing import Thing
 from firmshake.serverview import certview
 from firmshake_agent.der import BadDer
 
+# what OpenSSL 3 makes by itself, at OWASP's number of rounds
+_STRONGER = "Make it anew from its key and certificates: openssl pkcs12 -export -iter 600000"
+
 
 def look(data: bytes, where: str, desk: Desk) -> Thing:
     """What the PKCS#12 file holds, as far as a passphrase opens it."""
@@ -24,7 +27,7 @@ def look(data: bytes, where: str, desk: Desk) -> Thing:
         found, mac = locks.locks(data), locks.mac_lock(data)
     except BadDer as error:
         return keys.damaged("pkcs12", where, str(error), "malformed")
-    words = ", ".join(one.words for one in found) or "none"
+    words = locks.words(found) or keys.NOT_ENCRYPTED
     facts = (("encryption", words), ("integrity", mac.words if mac else "none"))
     costs = [*found, *([mac] if mac else [])]
     load = pkcs12.load_pkcs12
@@ -33,7 +36,7 @@ def look(data: bytes, where: str, desk: Desk) -> Thing:
     if not found and not locks.price(costs):
         opened = _without(data)
     if opened is None:
-        attempt = open_lock(desk, where, costs, lambda secret: load(data, secret))
+        attempt = open_lock(desk, where, costs, lambda secret: load(data, secret), _STRONGER)
         opened, findings = attempt.opened, attempt.findings
     if opened is None:
         return Thing(

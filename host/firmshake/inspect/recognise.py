@@ -92,8 +92,11 @@ def _joined(found: list[Thing], where: str) -> Thing:
 
 def _counted(found: list[Thing]) -> str:
     """As "a private key and 2 certificates"."""
-    counts = Counter("something" if one.kind == "unknown" else KINDS[one.kind] for one in found)
-    words = [f"{number} {name}s" if number > 1 else f"a {name}" for name, number in counts.items()]
+    words = []
+    for kind, number in Counter(one.kind for one in found).items():
+        single, many = KINDS[kind]
+        article = "an" if single[0] in "aeiou" else "a"
+        words.append(f"{number} {many}" if number > 1 else f"{article} {single}")
     return " and ".join((", ".join(words[:-1]), words[-1])) if len(words) > 1 else words[0]
 
 

@@ -80,7 +80,8 @@ def _pairs(tops: Sequence[Thing], every: Sequence[Thing], said: _Said) -> None:
         if key.kind not in ("private_key", "public_key", "csr") or not key.spki:
             continue
         own = owners.get(key.spki, [])
-        for certificate in own[:1]:
+        # the one beside it, where there are several copies
+        for certificate in sorted(own, key=lambda one: not _named_alike(key, one))[:1]:
             assert certificate.certificate is not None
             name = certview.name(certificate.certificate)
             said.fact(key, "belongs_to", f"{name} ({certificate.where})")

@@ -54,7 +54,7 @@ _BRIEF = ("valid", "encryption", "belongs_to", "revoked", "device", "broker", "v
 
 _MARKS = {WRONG: ("✗", "bold red"), WARNING: ("!", "yellow"), NOTE: ("·", "dim")}
 _FIX = 9
-_COLUMN = 15  # of a fact: a SHA-256 just fits into 80 columns beside it
+_COLUMN = 13  # of a fact, behind its indent: a SHA-256 just fits into 80 columns beside it
 _LISTED = ("folder", "project", "circuitpython", "littlefs", "fat", "uf2", "flash", "firmware")
 
 
@@ -72,20 +72,21 @@ def _whole(one: Thing) -> Iterator[RenderableType]:
     name = "standard input" if one.where == "-" else one.where
     yield Line(Text(printable(f"{name}: {one.title}"), "bold"))
     said = one.said()
-    for of, found in said:
-        yield from _finding(found, _place(of, one))
+    for number, (of, found) in enumerate(said):
+        again = number + 1 < len(said) and said[number + 1][1].fix == found.fix
+        yield from _finding(found, _place(of, one), with_fix=not again)
     if not any(found.severity in (WRONG, WARNING) for _, found in said) and not one.shut:
         yield Line(Text("✓ nothing is wrong with it", "green"))
-    yield from _facts(one)
+    yield from _facts(one, 2)
     for part in one.inside:
         yield from _part(part, one, brief=one.kind in _LISTED)
 
 
-def _finding(found: Finding, place: str) -> Iterator[RenderableType]:
+def _finding(found: Finding, place: str, *, with_fix: bool) -> Iterator[RenderableType]:
     mark, style = _MARKS[found.severity]
     text = f"{place}: {found.what}" if place else found.what
     yield Hanging(Text(mark, style), Text(printable(text), style), 2, 0)
-    if found.fix:
+    if found.fix and with_fix:
         yield Hanging(Text("fix", "bold"), Text(printable(found.fix)), _FIX)
 
 
@@ -102,15 +103,16 @@ def _part(one: Thing, top: Thing, *, brief: bool) -> Iterator[RenderableType]:
     head = f"{place}: {one.title}" if place else one.title
     yield Hanging(Text(""), Text(printable(head), style), 2, 0)
     if brief and one.kind not in _LISTED:
-        said = "; ".join(value for key, value in one.facts if key in _BRIEF)
+        said = "; ".join(f"{WORDS[key]} {value}" for key, value in one.facts if key in _BRIEF)
         if said:
-            yield Hanging(Text(""), Text(printable(said), "dim"), 4)
+            yield Hanging(Text(""), Text(printable(said), "dim"), 4, 0)
     else:
-        yield from _facts(one)
+        yield from _facts(one, 3)
     for inner in one.inside:
         yield from _part(inner, top, brief=brief or one.kind in _LISTED)
 
 
-def _facts(one: Thing) -> Iterator[RenderableType]:
+def _facts(one: Thing, indent: int) -> Iterator[RenderableType]:
     for key, value in one.facts:
-        yield Hanging(Text(WORDS[key], "dim"), Text(printable(value)), _COLUMN, 2)
+        column = indent + _COLUMN
+        yield Hanging(Text(WORDS[key], "dim"), Text(printable(value)), column, indent)

@@ -12,30 +12,29 @@ from cryptography import x509
 
 from firmshake.ca.finding import WRONG, Finding, worst_first
 
-# what a thing is, for programs: what it is for people
+# what a thing is, for programs: what it is for people, and several of them
 KINDS = {
-    "private_key": "private key",
-    "public_key": "public key",
-    "certificate": "certificate",
-    "csr": "certificate request (CSR)",
-    "crl": "list of revoked certificates (CRL)",
-    "pkcs12": "PKCS#12 file",
-    "pkcs7": "certificates in PKCS#7",
-    "settings": "a board's settings",
-    "fleet": "a project's settings",
-    "registry": "registry of a project",
-    "firmware": "ESP32 firmware",
-    "application": "application for an ESP32",
-    "flash": "image of a whole flash",
-    "uf2": "UF2 file",
-    "littlefs": "LittleFS filesystem",
-    "fat": "FAT filesystem",
-    "project": "project folder",
-    "circuitpython": "CircuitPython drive",
-    "folder": "folder",
-    "several": "several things",
-    "file": "file",
-    "unknown": "nothing that is known here",
+    "private_key": ("private key", "private keys"),
+    "public_key": ("public key", "public keys"),
+    "certificate": ("certificate", "certificates"),
+    "csr": ("certificate request", "certificate requests"),
+    "crl": ("CRL", "CRLs"),
+    "pkcs12": ("PKCS#12 file", "PKCS#12 files"),
+    "pkcs7": ("PKCS#7 file", "PKCS#7 files"),
+    "settings": ("board's settings", "boards' settings"),
+    "fleet": ("project's settings", "projects' settings"),
+    "registry": ("registry", "registries"),
+    "firmware": ("firmware", "firmwares"),
+    "application": ("application", "applications"),
+    "flash": ("image of a flash", "images of a flash"),
+    "uf2": ("UF2 file", "UF2 files"),
+    "littlefs": ("LittleFS filesystem", "LittleFS filesystems"),
+    "fat": ("FAT filesystem", "FAT filesystems"),
+    "project": ("project folder", "project folders"),
+    "circuitpython": ("CircuitPython drive", "CircuitPython drives"),
+    "folder": ("folder", "folders"),
+    "several": ("file with several things", "files with several things"),
+    "unknown": ("unknown thing", "unknown things"),
 }
 
 

@@ -47,8 +47,8 @@ class Deliveries:
         *,
         replacing: Sequence[str] = (),
         anew: bool = False,
-    ) -> int:
-        """Record certificates of named devices whose keys are on their way; return the delivery.
+    ) -> None:
+        """Record certificates of named devices whose keys are on their way to `place`.
 
         Those with the serial numbers `replacing` never arrived: they are revoked. Raises Error,
         with nothing changed, where another one of a device is in force, unless `anew` says that it
@@ -61,7 +61,6 @@ class Deliveries:
                 _check_none_in_force(connection, now, [item.device_id for item in issued])
             number = _begin(connection, place=place, began_at=now)
             _record(connection, now, issued, number)
-        return number
 
     def claim(self, place: str, prefix: str, count: int) -> Delivery:
         """Claim the next `count` ids of a prefix for a run to `place`; nobody gets them again.
@@ -92,8 +91,13 @@ class Deliveries:
         with self._file.transaction() as connection:
             _withdraw(connection, now, serials)
 
-    def arrived(self, delivery: int) -> None:
-        """Note that all keys of a delivery are where they belong."""
+    def arrived(self, serials: Sequence[str]) -> None:
+        """Note that the keys of certificates of named devices are where they belong."""
+        with self._file.transaction() as connection:
+            _strike(connection, serials)
+
+    def finish(self, delivery: int) -> None:
+        """Note that a run is done: all its keys are where they belong."""
         with self._file.transaction() as connection:
             _note_arrival(connection, delivery)
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id == delivery))
@@ -160,11 +164,16 @@ def _withdraw(connection: Connection, now: datetime, serials: Sequence[str]) -> 
         good = CERTIFICATES.c.serial_number.in_(part) & CERTIFICATES.c.revoked_at.is_(None)
         query = select(CERTIFICATES.c.serial_number).where(good).order_by(CERTIFICATES.c.id)
         issuance.revoke(connection, now, list(connection.execute(query).scalars()), LOST)
+    _strike(connection, serials)
+
+
+def _strike(connection: Connection, serials: Sequence[str]) -> None:
+    """Take certificates off the notes, and deliveries of named devices that have none left."""
+    for part in _parts(serials):
         connection.execute(delete(UNDELIVERED).where(UNDELIVERED.c.serial_number.in_(part)))
-    # a delivery of named devices that has none left is over
     left = select(UNDELIVERED.c.serial_number).where(UNDELIVERED.c.delivery == DELIVERIES.c.id)
-    over = delete(DELIVERIES).where(DELIVERIES.c.prefix.is_(None), ~left.exists())
-    connection.execute(over)
+    over = DELIVERIES.c.prefix.is_(None) & ~left.exists()
+    connection.execute(delete(DELIVERIES).where(over))
 
 
 def _check_none_in_force(

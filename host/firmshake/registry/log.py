@@ -16,6 +16,8 @@ from datetime import datetime
 # what the first entry follows
 GENESIS = "0" * 64
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -49,7 +51,7 @@ def entry(
     seq = last.seq + 1 if last else 1
     known = {key: value for key, value in fields.items() if value is not None}
     said = {"seq": seq, "at": at.isoformat(timespec="seconds"), "event": event} | known
-    text = json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _ENCODER.encode(said)
     return Entry(seq, text, link(last.sha256 if last else GENESIS, text))
 
 

@@ -82,6 +82,7 @@ class Change:
     state: str
     verdict: str | None
     serial_number: str | None
+    unique_id: str | None
 
 
 CERTIFICATE_COLUMNS = [CERTIFICATES.c[field.name] for field in fields(CertificateRecord)]

@@ -160,5 +160,6 @@ HISTORY = Table(
     Column("state", String(16), nullable=False),
     Column("verdict", String(200)),
     Column("serial_number", ForeignKey(CERTIFICATES.c.serial_number)),
+    Column("unique_id", String(64)),  # of the board, where the change told it
     Index("history_of_device", "device_id", "id"),
 )

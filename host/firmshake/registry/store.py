@@ -76,7 +76,7 @@ class Registry(Queries, Deliveries):
             _put_device(connection, device_id, "issued", None, now, known)
             issuance.record(connection, now, [Issued("device", certificate, device_id)])
             serial = certificates.serial(certificate)
-            _put_history(connection, device_id, "issued", None, now, serial)
+            _put_history(connection, device_id, "issued", None, now, serial, unique_id)
 
     def record(self, *issued: Issued) -> None:
         """Record certificates that are no device's: of the CA itself, of brokers, from elsewhere.
@@ -108,22 +108,23 @@ class Registry(Queries, Deliveries):
         unique_id: str | None = None,
         chip: str | None = None,
         firmware: str | None = None,
-    ) -> None:
+    ) -> list[str]:
         """Record that `device_id`, known or new, is in `state` (one of STATES).
 
         The verdict replaces the last one, by None too; of the rest only what is given is changed.
         A device that is "written" has its last certificate: those before it are revoked, as
-        superseded.
+        superseded, and their serial numbers are returned.
         """
         assert state in STATES, state
         now = self._clock()
         known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
         with self._file.transaction() as connection:
             _put_device(connection, device_id, state, verdict, now, known)
-            _put_history(connection, device_id, state, verdict, now, None)
+            _put_history(connection, device_id, state, verdict, now, None, unique_id)
             if state == "written":
                 # the old key is gone from the board; should somebody have it, it opens nothing
-                issuance.supersede(connection, now, device_id)
+                return issuance.supersede(connection, now, device_id)
+        return []
 
     def device(self, device_id: str) -> DeviceRecord | None:
         """Return what is known of `device_id`, or None."""
@@ -180,6 +181,8 @@ def _put_history(
     verdict: str | None,
     now: datetime,
     serial: str | None,
+    unique_id: str | None,
 ) -> None:
     row = {"at": now, "device_id": device_id, "state": state, "verdict": verdict}
-    connection.execute(HISTORY.insert().values(row | {"serial_number": serial}))
+    row |= {"serial_number": serial, "unique_id": unique_id}
+    connection.execute(HISTORY.insert().values(row))

@@ -16,8 +16,10 @@ COMMANDS = {
     "crl": "Sign new revocation lists.",
     "intermediate": "Renew the issuing CA below the same root.",
     "passphrase": "Change the passphrase of the CA's keys.",
+    "profiles": "Print the certificate profiles that firmshake has.",
     "log": "Print the issuance log.",
     "audit": "Check that registry, log and files agree.",
+    "export": "Write what a broker or a cloud needs to let the fleet in.",
 }
 
 
