@@ -17,3 +17,7 @@ class Error(Exception):
         self.message = message
         self.hint = hint
         self.status = status
+
+
+class WrongSecret(Error):
+    """A passphrase or PIN that opens nothing. Its caller knows where it came from, and tells."""

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from firmshake import revocation
 from firmshake.ca import certificate as certificates
-from firmshake.ca import lists, store
+from firmshake.ca import lists, pkcs11uri, store
 from firmshake.ca.authority import Authority, Root
 from firmshake.ca.creation import Keeping
 from firmshake.ca.store import Place, Places
@@ -36,7 +36,7 @@ def check_usage(keep_key: bool, uri: str | None) -> None:
     """Raise Error where the two wishes exclude each other, or the URI is none."""
     if uri is not None and keep_key:
         raise Error("--keep-key and --key exclude each other", hint="leave out one", status=2)
-    if uri is not None and not uri.startswith(store.SCHEME):
+    if uri is not None and not pkcs11uri.is_uri(uri):
         raise Error(
             "--key is for keys in a token: a PKCS#11 URI, which begins with pkcs11:",
             hint="without it the key is made in a new file in ca/",

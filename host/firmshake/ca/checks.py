@@ -260,26 +260,26 @@ def _length(whole: Sequence[x509.Certificate], now: datetime) -> Iterator[Findin
 
 
 def _verifiers(whole: Sequence[x509.Certificate], now: datetime) -> Iterator[Finding]:
-    """The last word of an independent path check, on a chain that looks good.
+    """The last word of an independent path check, on a server's chain that looks good.
 
-    At a time within everybody's dates: those are told of elsewhere.
+    At a time within everybody's dates: those are told of elsewhere. It knows browsers' rules, which
+    say nothing of clients.
     """
     leaf, root = whole[0], whole[-1]
     starts = max(one.not_valid_before_utc for one in whole)
     ends = min(one.not_valid_after_utc for one in whole)
-    if len(whole) == 1 or role_of(leaf) == CA or starts > ends:
+    names = certview.names(leaf)
+    if len(whole) == 1 or role_of(leaf) == CA or starts > ends or not names:
         return
     if not certview.signed_by(root, root):
         return
     when = min(max(now, starts), ends)
     builder = verification.PolicyBuilder().store(verification.Store([root])).time(when)
     try:
-        if certview.serves(leaf, client=True):
-            builder.build_client_verifier().verify(leaf, list(whole[1:-1]))
-        elif names := certview.names(leaf):
-            _server(builder, names[0]).verify(leaf, list(whole[1:-1]))
+        _server(builder, names[0]).verify(leaf, list(whole[1:-1]))
     except (verification.VerificationError, *certview.ODD) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first.partition(" (encountered")[0].rstrip(".")
         what = f"The path check of web browsers refuses the chain: {reason}."
         yield Finding(WARNING, "strict", what, "Boards are less strict; others may not.")
 

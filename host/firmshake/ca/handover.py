@@ -1,11 +1,12 @@
 """Key and certificate files of named devices that are no boards, gateways and the like.
 
 What is signed is in the registry before there is a file of it. The certificate's file comes before
-the key's, and neither is ever seen half-written: where there is a key, its certificate is beside it.
+the key's, and neither is ever seen half-written: beside each key there is its certificate.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -65,7 +66,12 @@ def issue(
         made = {name: authority.issue(name, now=now) for name in wanted}
         with interrupts.held():
             _deliver(folder, place, registry, made, lost, anew)
-            registry.arrived([*map(_serial, made.values()), *(pending[n].serial_number for n in whole)])
+            registry.arrived(
+                [
+                    *(certificates.serial(one.certificate) for one in made.values()),
+                    *(pending[name].serial_number for name in whole),
+                ]
+            )
     return [_handed(folder, name) for name in ids]
 
 
@@ -117,8 +123,10 @@ def _deliver(
     issued = [Issued("device", one.certificate, name) for name, one in made.items()]
     registry.deliver(place, issued, replacing=lost, anew=anew)
     for name, identity in made.items():
-        # one that is there is of a key that was lost
+        # what is there is of a key that was lost
         _certificate_path(folder, name).unlink(missing_ok=True)
+        for torn in folder.glob(f".{name}.key.*"):
+            torn.unlink()
         newfile.create_whole(_certificate_path(folder, name), identity.chain_pem(), _PUBLIC)
         newfile.create_whole(_key_path(folder, name), identity.key_pem())
 
@@ -126,10 +134,113 @@ def _deliver(
 def _check_free(folder: Path, device_id: str, lost: CertificateRecord | None) -> None:
     """Raise Error where a file is in the way: any but the certificate of a key that was lost."""
     path = _certificate_path(folder, device_id)
+    if path.name.lower() == ANCHORS:
+        raise Error(
+            f"{device_id!r} can't be in a folder: {ANCHORS} is the root's certificate",
+            hint="give the device another id",
+        )
     there = _read_certificate(path)
     stale = there is not None and lost is not None and _is_of(there, lost)
     for name in (path, _key_path(folder, device_id)):
-        if name.exists(follow_symlinks=False) and not (stale and name == path):
+        if os.path.lexists(name) and not (stale and name == path):
             raise exclusive.in_the_way(name)
 
 
+def _is_whole(folder: Path, record: CertificateRecord | None) -> bool:
+    """Whether the certificate of that record is in the folder, with its key."""
+    if record is None:
+        return False
+    device_id = record.device_id or ""
+    there = _read_certificate(_certificate_path(folder, device_id))
+    if there is None or not _is_of(there, record):
+        return False
+    try:
+        content = _read(_key_path(folder, device_id))
+        key = serialization.load_pem_private_key(content, password=None)
+    except (OSError, ValueError, TypeError):
+        return False
+    return key.public_key() == there.public_key()
+
+
+def _is_of(found: x509.Certificate, record: CertificateRecord) -> bool:
+    return certificates.fingerprint(found) == record.fingerprint_sha256
+
+
+def _put_anchors(folder: Path, authority: Authority) -> None:
+    """Write the root's certificate, unless it is there; raise Error where another one is."""
+    path = folder / ANCHORS
+    there = _read_certificate(path)
+    if there == authority.root:
+        return
+    if os.path.lexists(path):
+        raise Error(
+            f"{path} is not the root certificate of this CA", hint="name a folder of its own"
+        )
+    newfile.create_whole(path, certificates.pem(authority.root), _PUBLIC)
+
+
+def _check_known(registry: Registry, device_id: str) -> None:
+    found = registry.device(device_id)
+    if found is None or found.certificate is None:
+        raise Error(
+            f"{device_id} never had a certificate",
+            hint=f"for its first: firmshake ca issue {device_id} --out FOLDER",
+        )
+
+
+def _present_key(registry: Registry, device_id: str, now: datetime) -> PublicKey:
+    """The public key of the device's newest certificate that was not revoked, in force if any is.
+
+    Raises Error where there is none, or where the key is lost or known to others.
+    """
+    every = list(registry.certificates(device_id=device_id))
+    good = [one for one in every if one.revoked_at is None]
+    lost = {one.serial_number for _, one in registry.undelivered()}
+    newest = max(reversed(good), key=lambda one: one.not_after > now, default=None)
+    hint = f"for a new key and certificate: firmshake ca rekey {device_id} --out FOLDER"
+    if newest is None:
+        raise Error(f"every certificate of {device_id} is revoked", hint)
+    if newest.serial_number in lost:
+        raise Error(f"the key of {device_id} may never have reached it", hint)
+    key = _key_of(registry, newest)
+    for one in every:
+        if one.reason == "keyCompromise" and _key_of(registry, one) == key:
+            raise Error(f"the key of {device_id} was revoked as compromised", hint)
+    return key
+
+
+def _key_of(registry: Registry, record: CertificateRecord) -> PublicKey:
+    body = registry.body(record.serial_number)
+    assert body is not None  # its record was read a moment ago
+    key = body.public_key()
+    if not isinstance(key, PublicKey):
+        raise Error(f"the key of {record.subject} is neither EC nor RSA")
+    return key
+
+
+def _handed(folder: Path, device_id: str) -> Handed:
+    path = _certificate_path(folder, device_id)
+    found = _read_certificate(path)
+    assert found is not None  # written a moment ago
+    return Handed(device_id, found, path, _key_path(folder, device_id))
+
+
+def _certificate_path(folder: Path, device_id: str) -> Path:
+    return folder / f"{device_id}.crt"
+
+
+def _key_path(folder: Path, device_id: str) -> Path:
+    return folder / f"{device_id}.key"
+
+
+def _read_certificate(path: Path) -> x509.Certificate | None:
+    """The first certificate in a file, None where there is none."""
+    try:
+        return x509.load_pem_x509_certificate(_read(path))
+    except (OSError, ValueError):
+        return None
+
+
+def _read(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(_LARGEST)

@@ -26,7 +26,7 @@ def load(path: Path, passphrase: bytes) -> PrivateKey:
     try:
         return pkcs8.decrypt(content, passphrase)
     except Error as error:
-        raise Error(f"{error.message}: {path}", error.hint) from None
+        raise type(error)(f"{error.message}: {path}", error.hint) from None
 
 
 def load_certificate(path: Path) -> x509.Certificate:

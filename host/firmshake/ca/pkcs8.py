@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from firmshake.ca.identity import PrivateKey
-from firmshake.errors import Error
+from firmshake.errors import Error, WrongSecret
 
 # OWASP's Password Storage Cheat Sheet names N=2^14, r=8, p=5 among its equal minimums; a larger N
 # needs more than the 32 MiB that OpenSSL allows where it reads such a key. About 0.1 s a try.
@@ -80,9 +80,9 @@ def decrypt(pem: bytes, passphrase: bytes) -> PrivateKey:
         key = serialization.load_pem_private_key(pem, passphrase)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # a wrong passphrase and a changed byte look the same: both give nonsense for a key
-        raise Error(
+        raise WrongSecret(
             "wrong passphrase, or the key file is damaged",
-            hint="type the passphrase that was chosen at firmshake init",
+            hint="type the passphrase that was chosen at firmshake init, or last at ca passphrase",
         ) from None
     if not isinstance(key, PrivateKey):
         raise Error(

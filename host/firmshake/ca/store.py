@@ -17,7 +17,7 @@ from cryptography import x509
 
 from firmshake import newfile
 from firmshake.ca import certificate as certificates
-from firmshake.ca import keyfile, pkcs8
+from firmshake.ca import keyfile, pkcs8, pkcs11uri
 from firmshake.ca.authority import Authority, Root
 from firmshake.ca.certificate import Issuer
 from firmshake.ca.identity import PrivateKey
@@ -25,7 +25,6 @@ from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
 
 FILE = "ca.toml"
-SCHEME = "pkcs11:"  # RFC 7512
 
 _HINT = "put back the file that firmshake wrote"
 _PUBLIC = 0o644
@@ -49,7 +48,15 @@ class Place:
 
     @property
     def in_token(self) -> bool:
-        return self.key.startswith(SCHEME)
+        return pkcs11uri.is_uri(self.key)
+
+    @property
+    def token(self) -> str:
+        """Which token its key is in, as its URI says; "" for a file. One secret opens all of it."""
+        if not self.in_token:
+            return ""
+        texts = pkcs11uri.parse(self.key).texts.items()
+        return ";".join(f"{k}={v}" for k, v in sorted(texts) if k not in ("object", "type"))
 
     @property
     def crl(self) -> str:
@@ -149,7 +156,7 @@ def root_place(folder: Path, places: Places, key: str | None = None) -> Place:
     That is a path or a PKCS#11 URI. Raises Error where there is no such file: the root's key is
     meant to be elsewhere most of the time.
     """
-    if key is not None and not key.startswith(SCHEME):
+    if key is not None and not pkcs11uri.is_uri(key):
         key = str(Path(key).absolute())
     place = Place(places.root.certificate, key or places.root.key)
     if not place.in_token and not (folder / place.key).exists():
@@ -199,7 +206,8 @@ class _named:  # noqa: N801  # reads as the word that it is
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, Error):
-            raise Error(f"the CA in {self._folder}: {error.message}", error.hint) from None
+            told = f"the CA in {self._folder}: {error.message}"
+            raise type(error)(told, error.hint) from None
 
 
 def _places(document: dict[str, Any]) -> Places:
@@ -223,9 +231,24 @@ def _place(name: str, table: object) -> Place:
     if not all(isinstance(value, str) and value for value in values):
         raise ValueError(f"{name} must say certificate and key, each in quotes")
     place = Place(*(str(value) for value in values))
-    if Path(place.certificate).name != place.certificate:
+    if not _is_name(place.certificate):
         raise ValueError(f"certificate in {name} must be the name of a file in this folder")
+    if place.in_token:
+        _check_uri(place.key, name)
+    elif not _is_name(place.key):
+        raise ValueError(f"key in {name} must be the name of a file in this folder, or pkcs11:...")
     return place
+
+
+def _is_name(text: str) -> bool:
+    return Path(text).name == text != ".." and text.isprintable()
+
+
+def _check_uri(uri: str, name: str) -> None:
+    try:
+        pkcs11uri.parse(uri)
+    except Error as error:
+        raise ValueError(f"key in {name}: {error.message}") from None
 
 
 def _table(place: Place) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from firmshake.ca import tokenmodule
 from firmshake.ca.pkcs11uri import Pkcs11Uri
-from firmshake.errors import Error
+from firmshake.errors import Error, WrongSecret
 
 if TYPE_CHECKING:
     from pkcs11 import Session, Token
@@ -55,7 +55,7 @@ def login(uri: Pkcs11Uri, pin: bytes) -> Login:
         there = _logins.get((module, token.slot.slot_id))
         if there is not None and there.process == os.getpid():
             if not hmac.compare_digest(there.pin.encode(), text.encode()):
-                raise Error(f"wrong PIN for the token {token.label!r}", _PIN_HINT)
+                raise WrongSecret(f"wrong PIN for the token {token.label!r}", _PIN_HINT)
             return there
         made = Login(_logged_in(token, text), text, os.getpid())
         if not _logins:
@@ -101,9 +101,11 @@ def told(label: str) -> Iterator[None]:
 def _error(problem: Exception, label: str) -> Error:
     name = type(problem).__name__
     message, hint = PROBLEMS.get(name, _GONE)
-    return Error(message.format(repr(label)), hint)
+    kind = WrongSecret if name in _WRONG else Error
+    return kind(message.format(repr(label)), hint)
 
 
+_WRONG = ("PinIncorrect", "PinInvalid", "PinLenRange")
 _PIN_HINT = "try again; after a number of wrong ones a token locks itself"
 _GONE = (
     "the token {} does not answer any more",

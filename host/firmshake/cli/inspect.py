@@ -7,11 +7,14 @@ import sys
 from datetime import UTC, datetime
 
 import click
+from rich.console import Console
+from rich.markup import escape
 
 from firmshake.cli import passphrase
 from firmshake.cli.printer import terminal
 from firmshake.errors import Error
 from firmshake.inspect.desk import Ask
+from firmshake.wording import printable
 
 
 @click.command()
@@ -37,9 +40,10 @@ def command(paths: tuple[str, ...], passphrase_fd: int | None, as_json: bool) ->
     from firmshake.inspect import reading, record, relations, show
     from firmshake.inspect.desk import Desk
 
-    desk = Desk(datetime.now(UTC), _asker(passphrase_fd))
-    found = [reading.look(path, desk) for path in paths]
-    things = relations.related(found, desk.now)
+    with _Working() as working:
+        desk = Desk(datetime.now(UTC), _asker(passphrase_fd, working))
+        found = [reading.look(path, desk, working.note) for path in paths]
+        things = relations.related(found, desk.now)
     if as_json:
         click.echo(json.dumps(record.of(things)))
     else:
@@ -48,10 +52,32 @@ def command(paths: tuple[str, ...], passphrase_fd: int | None, as_json: bool) ->
         sys.exit(1)
 
 
-def _asker(fd: int | None) -> Ask:
+class _Working:
+    """What is being read, on standard error while it is read, and only at a terminal."""
+
+    def __init__(self) -> None:
+        self._status = Console(stderr=True).status("")
+
+    def note(self, text: str) -> None:
+        self._status.update(f"looking at {escape(printable(text))}")
+        if self._status.console.is_terminal:
+            self._status.start()
+
+    def stop(self) -> None:
+        self._status.stop()
+
+    def __enter__(self) -> _Working:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _asker(fd: int | None, working: _Working) -> Ask:
     """Asks at the terminal, or takes the next line of a file descriptor."""
 
     def ask(what: str) -> bytes | None:
+        working.stop()
         if fd is not None:
             return passphrase.read_line(fd, "passphrase") or None
         if not sys.stdin.isatty():

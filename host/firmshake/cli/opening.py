@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+
 from firmshake.cli import passphrase
+from firmshake.errors import Error, WrongSecret
 
 if TYPE_CHECKING:  # slow to load, and each command has its own checks to make first
     from firmshake.ca.authority import Authority
@@ -17,21 +20,25 @@ if TYPE_CHECKING:  # slow to load, and each command has its own checks to make f
 
 @dataclass(frozen=True)
 class Opened:
-    """A project whose CA issues. `secrets` are those that were asked for: in a token, its PIN."""
+    """A project whose CA issues. `secrets` are those that were asked for, by `Place.token`."""
 
     fleet: Project
     places: Places
     registry: Registry
     authority: Authority
-    secrets: dict[bool, bytes] = field(repr=False)
+    secrets: dict[str, bytes] = field(repr=False)
     passphrase_fd: int | None
 
     def secret_of(self, place: Place) -> bytes:
-        """Return the secret of a key of the CA, asked for where it is of the other sort."""
-        kind = place.in_token
-        if kind not in self.secrets:
-            self.secrets[kind] = passphrase.ask(self.passphrase_fd, what=named(kind, "CA"))
-        return self.secrets[kind]
+        """Return what opens a key of the CA, asked for where none that is known does.
+
+        All key files of intermediates have one passphrase, and each token has its PIN.
+        """
+        which = place.token
+        if which not in self.secrets:
+            found, _ = _secret(self.fleet, self.places, place, self.passphrase_fd, further=True)
+            self.secrets[which] = found
+        return self.secrets[which]
 
 
 def load(folder: Path) -> tuple[Project, Places, Registry]:
@@ -63,10 +70,49 @@ def open_loaded(
     from firmshake import project
 
     project.check_authority(fleet, registry)
-    kind = places.issuing.in_token
-    secret = passphrase.ask(passphrase_fd, what=named(kind, "CA"))
-    authority = project.open_authority(fleet, secret)
-    return Opened(fleet, places, registry, authority, {kind: secret}, passphrase_fd)
+    secret, kept = _secret(fleet, places, places.issuing, passphrase_fd)
+    try:
+        authority = project.open_authority(fleet, secret)
+    except WrongSecret as error:
+        if kept:
+            error.hint = "the system's keyring held it; put in the right one: firmshake ca remember"
+        raise
+    secrets = {places.issuing.token: secret}
+    return Opened(fleet, places, registry, authority, secrets, passphrase_fd)
+
+
+def _secret(
+    fleet: Project, places: Places, place: Place, fd: int | None, *, further: bool = False
+) -> tuple[bytes, bool]:
+    """Return what opens the key at `place`, and whether the system's keyring had it.
+
+    Asked for, it is called by its token where it is a further one.
+    """
+    if fd is None and places.keyring:
+        found = _remembered(fleet, places, place)
+        if found is not None:
+            return found, True
+    return passphrase.ask(fd, what=secret_name(place, further=further)), False
+
+
+def _remembered(fleet: Project, places: Places, place: Place) -> bytes | None:
+    """Return what the system's keyring has; None, with one line that says why, where it has not."""
+    from firmshake import remembered
+    from firmshake.ca import store
+
+    root = store.certificate(fleet.ca_folder, places.root)
+    try:
+        return remembered.recall(remembered.entry(root, place))
+    except Error as error:
+        click.echo(f"firmshake: {error.message}", err=True)
+        return None
+
+
+def secret_name(place: Place, *, further: bool = False) -> str:
+    """What the secret of a key of the CA is called; `further` where it is not the first of them."""
+    if further and place.in_token:
+        return f"PIN of the CA token {place.token}"
+    return named(place.in_token, "CA")
 
 
 def named(in_token: bool, whose: str) -> str:

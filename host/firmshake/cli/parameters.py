@@ -32,6 +32,17 @@ new_passphrase_fd = click.option(
     help="Read the CA's new passphrase from file descriptor N, and do not ask for it.",
 )
 
+out_folder = click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The folder for the files, made where it is missing.",
+)
+json_files = click.option(
+    "--json", "as_json", is_flag=True, help="What was made, as one JSON object."
+)
+
 
 class DeviceId(click.types.StringParamType):
     """A device's id."""

@@ -304,9 +304,9 @@ def _files(
             "--cert and --key go together", hint="name both, or none to show none", status=2
         )
     if cert is None and device is not None and fleet is not None:
-        registry = Registry.open(fleet.registry_path)
-        authority = project.open_authority(fleet, passphrase.ask(passphrase_fd))
-        files = doctor.issued(authority, registry, device, datetime.now(UTC), believed)
+        opened = opening.open_loaded(fleet, *opening.parts(fleet), passphrase_fd)
+        now = datetime.now(UTC)
+        files = doctor.issued(opened.authority, opened.registry, device, now, believed)
         return files | ({"ca.der": doctor.certificates_der(doctor.read(ca, "CA"))} if ca else {})
     if ca is None and fleet is not None:
         ca = fleet.ca_folder / store.read(fleet.ca_folder).root.certificate

@@ -230,8 +230,8 @@ def _readme(material: Material, account: Account, verified: bool) -> str:
     managed = f"arn:{account.partition}:iam::aws:policy/service-role/AWSIoTThingsRegistration"
     where = f"--region {account.region}"
     steps = [
-        "Know first: the endpoint's certificate is from Amazon's CA, not from yours. firmshake's own"
-        " agent checks the broker by the fleet's root, and does not connect there. This is for a"
+        "Know first: the endpoint's certificate is from Amazon's CA, not from yours. firmshake's"
+        " own agent checks the broker by the fleet's root, and does not connect there. This is for a"
         " program of yours that trusts Amazon Root CA 1 and 3, asks for the endpoint by its name"
         " (SNI), and sends its certificate with the intermediate's behind it:\n"
         f"  aws iot describe-endpoint --endpoint-type iot:Data-ATS {where}",

@@ -50,6 +50,8 @@ listeners.ssl.default {{
     verify = verify_peer
     fail_if_no_peer_cert = true
     versions = ["tlsv1.3", "tlsv1.2"]
+    # a session that is resumed would not be checked again
+    reuse_sessions = false
 {_crl(material)}  }}
 }}
 

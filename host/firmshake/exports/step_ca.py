@@ -143,8 +143,8 @@ def _key(material: Material) -> str:
         " this asks for the old passphrase and for a new one, and leaves nothing in clear:\n"
         "  openssl pkcs8 -topk8 -v2 aes-256-cbc -v2prf hmacWithSHA256 -iter 600000"
         f" -in ca/{material.issuing_key} -out issuing.key\n"
-        f"Bring issuing.key to {material.at}/{KEY}, mode 600, delete the copy here, and type the new"
-        " passphrase into a file:\n"
+        f"Bring issuing.key to {material.at}/{KEY}, mode 600, delete the copy here, and type the"
+        " new passphrase into a file:\n"
         f"  sudo install -m 600 /dev/null {material.at}/{PASSWORD}\n"
         f"  sudoedit {material.at}/{PASSWORD}"
     )

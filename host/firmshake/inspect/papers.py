@@ -146,7 +146,7 @@ def crl(data: bytes, where: str, desk: Desk) -> Thing:
             found = x509.load_der_x509_crl(data)
             issuer = found.issuer.rfc4514_string() or "(no name)"
             entries, updated, due = len(found), found.last_update_utc, found.next_update_utc
-            digest_name = found.signature_hash_algorithm
+            _ = found.signature_hash_algorithm
     except certview.ODD as error:
         return damaged("crl", where, reason(error), "malformed")
     facts = [
@@ -154,7 +154,7 @@ def crl(data: bytes, where: str, desk: Desk) -> Thing:
         ("revoked", f"{entries:,}"),
         ("number", _crl_number(found)),
         ("valid", f"{updated:%Y-%m-%d %H:%M} to {f'{due:%Y-%m-%d %H:%M}' if due else '?'} UTC"),
-        ("signed", digest_name.name.upper() if digest_name else "without a hash"),
+        ("signed", found.signature_algorithm_oid._name),
     ]
     title = f"list of revoked certificates (CRL) from {_common_name(found.issuer)}"
     return Thing(where, "crl", title, tuple(facts), tuple(_of_crl(found, desk.now)), crl=found)

@@ -18,6 +18,7 @@ _DASHES = b"-----"
 _SPACE = b" \t\r\n"
 
 _MOST_BLOCKS = 1000
+_LARGEST_LEGACY = 16384  # of a block with headers: they come with keys alone
 
 # label: what its DER has to be (shapes of `derdata`)
 LABELS = {
@@ -55,9 +56,9 @@ _FOREIGN = {
 
 
 class Block(NamedTuple):
-    """One block: its label, what stands between its lines, and itself as it stands in the file.
+    """One block: its label, what stands between its lines, and what is wrong with it, if anything.
 
-    `headers` are those of RFC 1421, as in old encrypted keys; `broken` says what is wrong with it.
+    `headers` are those of RFC 1421, as in old encrypted keys; `text` is all of such a block.
     """
 
     label: str
@@ -81,7 +82,7 @@ def blocks(data: bytes) -> Iterator[Block]:
         following = data.find(BEGIN, inner)
         if end < 0 or 0 <= following < end:
             at = following if following >= 0 else len(data)
-            yield Block(label, {}, b"", data[start:at], "its end line is missing")
+            yield Block(label, {}, b"", b"", "its end line is missing")
             continue
         at = end + len(_END)
         close = data.find(_DASHES, at)
@@ -89,7 +90,8 @@ def blocks(data: bytes) -> Iterator[Block]:
         at = close + len(_DASHES) if close >= 0 else at
         broken = "" if ended == label else f"it ends as {ended[:40]!r}"
         headers, body = _headers(data[inner:end])
-        yield Block(label, headers, body, data[start:at], broken)
+        # a CRL of a million entries is not copied once more for nothing
+        yield Block(label, headers, body, data[start:at] if headers else b"", broken)
 
 
 def look(data: bytes, where: str, desk: Desk) -> list[Thing]:
@@ -159,7 +161,8 @@ def _kind_of(shape: str) -> str:
 
 def _headers(inner: bytes) -> tuple[dict[str, str], bytes]:
     """The headers that stand before an empty line, where there are any, and the rest."""
-    head, gap, body = inner.lstrip(b"\r\n")[:4096].replace(b"\r\n", b"\n").partition(b"\n\n")
+    text = inner[:_LARGEST_LEGACY].strip(b"\r\n").replace(b"\r\n", b"\n")
+    head, gap, body = text.partition(b"\n\n")
     if not gap or b":" not in head:
         return {}, inner
     lines = (line.partition(": ") for line in head.decode("ascii", "replace").split("\n"))

@@ -9,6 +9,10 @@ from firmshake.cli.lazygroup import LazyGroup
 # name of the command: one line of help, shown without importing the command
 COMMANDS = {
     "show": "Show the CAs of the project: where their keys are, what they issued, what is due.",
+    "issue": "Make keys and certificates for devices that are no boards.",
+    "renew": "Make a new certificate for the key that a device has.",
+    "rekey": "Make a new key and certificate for a device that has one.",
+    "sign": "Sign a certificate signing request.",
     "broker": "Give the broker a new certificate and key.",
     "list": "List the certificates that were issued.",
     "expiring": "List what expires soon.",

@@ -1,0 +1,36 @@
+"""`firmshake ca rekey`: a new key and certificate for a device that has one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from firmshake.cli import opening, parameters
+from firmshake.cli.ca import handing
+from firmshake.cli.parameters import DeviceId
+
+
+@click.command()
+@click.argument("device_id", type=DeviceId(), metavar="ID")
+@parameters.out_folder
+@parameters.json_files
+@parameters.project_folder
+@parameters.passphrase_fd
+def command(
+    device_id: str, out: Path, as_json: bool, folder: Path, passphrase_fd: int | None
+) -> None:
+    """Make a new key and certificate for the device ID, which had one before.
+
+    What it had stays good until it is revoked, so that the device can change over first. A board is
+    given a new key by firmshake provision.
+    """
+    from firmshake.ca import handover
+
+    opened = opening.open_ca(folder, passphrase_fd)
+    made = handover.rekey(
+        out, device_id, opened.authority, opened.registry, now=datetime.now(UTC)
+    )
+    handing.show(made, as_json)
+    handing.others(opened.registry.in_force([device_id]), made, folder)
