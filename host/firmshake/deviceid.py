@@ -34,6 +34,11 @@ def check(device_id: str) -> str:
     return device_id
 
 
+def is_legal(device_id: str) -> bool:
+    """Return whether `check` takes it."""
+    return bool(_LEGAL.fullmatch(device_id)) and len(device_id) <= LONGEST
+
+
 def default_id(prefix: str, mac: str) -> str:
     """Return the id of a board by its MAC address or other unique id, as `prefix-a0b1c2d3e4f5`.
 

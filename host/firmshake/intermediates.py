@@ -12,8 +12,9 @@ from firmshake import revocation
 from firmshake.ca import certificate as certificates
 from firmshake.ca import lists, pkcs11uri, store
 from firmshake.ca.authority import Authority, Root
+from firmshake.ca.certificate import Issuer
 from firmshake.ca.creation import Keeping
-from firmshake.ca.store import Place, Places
+from firmshake.ca.store import Place
 from firmshake.errors import Error
 from firmshake.project import Project, profiles_of
 from firmshake.registry import Issued, Registry
@@ -57,18 +58,39 @@ def renew(
 ) -> tuple[Renewed, Sequence[Published]]:
     """Make a new intermediate, have it issue from now on, and sign all lists.
 
-    In this order: it is in the log, its files are there, its revocation list is signed, ca.toml
-    names it. Whatever stops it in between leaves the old one issuing, and at most files that
-    nothing uses. `secret_of` tells the passphrase of a key, or its token's PIN. Raises Error.
+    `secret_of` tells the passphrase of a key, or its token's PIN. Raises Error.
     """
-    folder, using = project.ca_folder, profiles_of(project)
-    before = store.read(folder)
+    using = profiles_of(project)
+    before = store.read(project.ca_folder)
     secret = secret_of(Place("", uri or "") if not keep_key else before.issuing)
     key = present.key if keep_key else Keeping(secret, uri).new_key(using.intermediate)
     made = root.issue_authority(project.name, now=now, key=key, using=using)
-    registry.record(Issued("intermediate", made.certificate))
+    place = before.issuing.key if keep_key else uri
+    renewed = take(project, registry, made, place or secret, now=now)
+    done = revocation.publish(project, registry, secret_of, now=now, root=root)
+    return renewed, done
+
+
+def take(
+    project: Project,
+    registry: Registry,
+    made: Issuer,
+    key: str | bytes,
+    *,
+    now: datetime,
+    event: str = "issued",
+) -> Renewed:
+    """Have the intermediate `made` issue from now on.
+
+    In this order: it is in the log (as `event`), its files are there, its revocation list is
+    signed, ca.toml names it. Whatever stops it in between leaves the old one issuing, and at most
+    files that nothing uses. `key` is the passphrase to encrypt its key with, or says where the key
+    is already. Raises Error.
+    """
+    folder, using = project.ca_folder, profiles_of(project)
+    registry.record(Issued("intermediate", made.certificate, event=event))
     try:
-        after = store.add(folder, before, made, _kept(before, keep_key, uri) or secret)
+        after = store.add(folder, store.read(folder), made, key)
         lists.publish(folder, after.issuing, made, registry, using.intermediate, now)
         store.write(folder, after)
     except OSError as error:
@@ -76,10 +98,4 @@ def renew(
             f"can't write the new CA to {folder}: {(error.strerror or '').lower()}",
             hint="the old one still issues; check the folder and its disk, and run this again",
         ) from None
-    done = revocation.publish(project, registry, secret_of, now=now, root=root)
-    return Renewed(made.certificate, after.issuing), done
-
-
-def _kept(places: Places, keep_key: bool, uri: str | None) -> str | None:
-    """Where a key is that needs no new file."""
-    return places.issuing.key if keep_key else uri
+    return Renewed(made.certificate, after.issuing)

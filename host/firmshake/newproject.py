@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def new_project(
     now: datetime,
     root: Keeping | None = None,
     issuing_uri: str | None = None,
-    imported: Made | None = None,
+    taken: Callable[[str, Profiles], Made] | None = None,
     name: str | None = None,
     wifi: Wifi | None = None,
     ntp: Sequence[str] = fleetfile.DEFAULT_NTP,
@@ -65,9 +65,9 @@ def new_project(
 
     The CA's keys are encrypted with `passphrase`, the root's as `root` says where that is given;
     with `issuing_uri` the intermediate's is made in that PKCS#11 token, and `passphrase` is its
-    PIN. `imported` is a CA that there is already. `name` is the folder's name unless given,
-    `prefix` is made from it; `broker_names` are further names for the broker's certificate.
-    `certificate_profiles` is the text of a profiles.toml.
+    PIN. `taken` makes the CA, of the fleet's name, from one that there is. `name` is the folder's
+    name unless given, `prefix` is made from it; `broker_names` are further names for the broker's
+    certificate. `certificate_profiles` is the text of a profiles.toml.
 
     Raises Error, with nothing changed, where a value is wrong, a project is there already, or the
     disk won't have it.
@@ -96,7 +96,11 @@ def new_project(
         _write(stage / FLEET_FILE, settings, newfile.PRIVATE)
         _check_settings(stage)  # as it will be read, and before a name goes into a certificate
         keeping = Keeping(passphrase, issuing_uri)
-        made = imported or creation.create(title, now=now, keeping=keeping, root=root, using=using)
+        made = (
+            taken(title, using)
+            if taken
+            else creation.create(title, now=now, keeping=keeping, root=root, using=using)
+        )
         creation.write(stage / CA_FOLDER, made)
         identity = made.issuing.issue_broker(names, now=now)
         _write_broker(stage / BROKER_FOLDER, identity, broker)
@@ -113,7 +117,6 @@ def check_free(folder: Path) -> None:
     for entry in (
         FLEET_FILE,
         CA_FOLDER,
-        BROKER_FILE,
         BROKER_FOLDER,
         REGISTRY_FILE,
         PROFILES_FILE,
@@ -156,11 +159,10 @@ def _register(stage: Path, made: Made, broker: Identity, using: Profiles, now: d
     A broker that is told to look into a list does not start without one.
     """
     registry = Registry.create(stage / REGISTRY_FILE, clock=lambda: now)
-    came = "imported" if made.imported else "issued"
     own = made.issuing.certificate
     registry.record(
-        Issued("root", made.root, event=came),
-        Issued("intermediate", own, event=came),
+        Issued("root", made.root, event="imported" if made.root_imported else "issued"),
+        Issued("intermediate", own, event="imported" if made.imported else "issued"),
         Issued("broker", broker.certificate),
     )
     folder, places = stage / CA_FOLDER, made.places

@@ -53,6 +53,26 @@ def meant(registry: Registry, name: str, now: datetime) -> list[CertificateRecor
     return good
 
 
+def check_ours(project: Project, found: Sequence[CertificateRecord]) -> None:
+    """Raise Error where one is of a CA whose list is not signed here, or is the one that issues."""
+    folder = project.ca_folder
+    places = store.read(folder)
+    issuing = certificates.serial(store.certificate(folder, places.issuing))
+    if issuing in (one.serial_number for one in found):
+        raise Error(
+            f"the certificate {issuing} is that of the CA that issues",
+            hint="make its successor first: firmshake ca intermediate",
+        )
+    every = (places.root, *places.intermediates)
+    ours = {certificates.own_key(store.certificate(folder, place)) for place in every}
+    for one in found:
+        if one.issuer not in ours:
+            raise Error(
+                f"the certificate {one.serial_number} of {one.subject!r} is of another CA",
+                hint="that CA has to revoke it: the lists that are signed here can't tell of it",
+            )
+
+
 def publish(
     project: Project,
     registry: Registry,

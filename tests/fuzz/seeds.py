@@ -7,6 +7,9 @@ Seeds whose names begin with `crash-` once broke a rule; they are left alone.
 
 from __future__ import annotations
 
+import base64
+import json
+import os
 import socket
 import struct
 import subprocess
@@ -20,18 +23,27 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
-from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
-from support import broker, handshake, pki, servers, smallbroker  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives import hashes  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec  # noqa: E402
+from cryptography.hazmat.primitives.serialization import (  # noqa: E402
+    BestAvailableEncryption,
+    Encoding,
+    pkcs7,
+    pkcs12,
+)
+from support import broker, chains, handshake, pki, servers, smallbroker, uf2  # noqa: E402
 from support.source import Source  # noqa: E402
 
-from firmshake import partitions  # noqa: E402
+from firmshake import image, partitions, tools  # noqa: E402
+from firmshake.ca import pkcs8  # noqa: E402
 from firmshake.virtual import VirtualBoard, standin_firmware  # noqa: E402
 from firmshake_agent import mqtt5, websocket  # noqa: E402
 from firmshake_agent.failure import Failure  # noqa: E402
 from firmshake_agent.ladder import Climb  # noqa: E402
 from firmshake_agent.report import Report  # noqa: E402
 from firmshake_agent.runtime_cpython import Runtime  # noqa: E402
-from fuzz.targets import NAMES, firmware, loader, observer, session  # noqa: E402
+from fuzz.targets import NAMES, filesystems, firmware, loader, observer, session  # noqa: E402
 from fuzz.wire import Wire  # noqa: E402
 
 CORPUS = HERE / "corpus"
@@ -49,6 +61,8 @@ def main() -> None:
         _handshakes,
         _times,
         _firmware,
+        _papers,
+        _filesystems,
         _broker,
         _websocket,
         _ladder,
@@ -131,6 +145,75 @@ def _firmware(made: dict[str, Seeds]) -> None:
         table = whole[partitions.TABLE_OFFSET - 0x1000 :][: partitions.TABLE_SIZE]
         made["partitions"][name] = table.rstrip(b"\xff") + b"\xff" * 32
     made["firmware"]["application"] = whole[0x10000 - 0x1000 :][:512]
+
+
+def _papers(made: dict[str, Seeds]) -> None:
+    """What people have in files; of keys the encrypted ones, whose passphrase is nowhere."""
+    root = chains.make("root", ca=True)
+    issuing = chains.make("issuing", root, ca=True)
+    leaf = chains.make("broker.example", issuing, names=["broker.example", "192.0.2.1"])
+    papers = [one.certificate for one in (leaf, issuing, root)]
+    seeds = made["inspect"]
+    seeds["chain"] = b"".join(one.public_bytes(Encoding.PEM) for one in papers)
+    seeds["chain-reversed"] = b"".join(one.public_bytes(Encoding.DER) for one in papers[::-1])
+    seeds["crl"] = chains.crl(root, 1, 2, 3).public_bytes(Encoding.PEM)
+    request = x509.CertificateSigningRequestBuilder().subject_name(leaf.certificate.subject)
+    key = ec.generate_private_key(ec.SECP256R1())
+    seeds["request"] = request.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    lines = pkcs8.encrypt(key, os.urandom(16)).splitlines()
+    seeds["sealed"] = base64.b64decode(b"".join(lines[1:-1]))
+    lock = BestAvailableEncryption(os.urandom(16).hex().encode())
+    seeds["pkcs12"] = pkcs12.serialize_key_and_certificates(
+        b"name", key, request_to(issuing, key), [issuing.certificate], lock
+    )
+    seeds["pkcs7"] = pkcs7.serialize_certificates(papers, Encoding.DER)
+    seeds["settings"] = json.dumps(pki.settings(8883)).encode()
+    seeds["uf2"] = uf2.file(bytes(1000))
+    made["uf2"]["whole"] = uf2.file(bytes(1000))
+    made["uf2"]["two-families"] = uf2.file(bytes(300)) + uf2.file(bytes(9), 0x20000000, 0xE48BFF58)
+
+
+def request_to(issuer: chains.Made, key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
+    """A certificate for this key."""
+    return chains.make("device", issuer, key=key).certificate
+
+
+# Makes a FAT volume as MicroPython does, and prints it
+_VOLUME = """
+import os, sys, vfs
+
+class Flash:
+    data = bytearray(b"\\xff" * 512 * 256)
+    def readblocks(self, block, buffer):
+        buffer[:] = self.data[block * 512 : block * 512 + len(buffer)]
+    def writeblocks(self, block, buffer):
+        self.data[block * 512 : block * 512 + len(buffer)] = buffer
+    def ioctl(self, op, argument):
+        return {4: 256, 5: 512}.get(op, 0)
+
+flash = Flash()
+vfs.VfsFat.mkfs(flash)
+vfs.mount(vfs.VfsFat(flash), "/f")
+os.mkdir("/f/firmshake")
+settings = '{"v": 1, "device": "pump-1", "host": "broker.example", "port": 8883}'
+for name, text in (("code.py", "import code"), ("firmshake/settings.json", settings),
+                   ("A name that is long and has Big letters.txt", "x" * 1500)):
+    with open("/f/" + name, "w") as file:
+        file.write(text)
+vfs.umount("/f")
+sys.stdout.buffer.write(flash.data)
+"""
+
+
+def _filesystems(made: dict[str, Seeds]) -> None:
+    files = {"/main.py": b"import code", "/firmshake/settings.json": b"{}", "/lib/a.mpy": bytes(99)}
+    built = image.build(files, 8)
+    flash = image.laid_over(b"\xff" * built.size, built.runs)
+    made["filesystems"]["littlefs"] = filesystems.pack(flash)
+    done = subprocess.run(
+        [*tools.micropython(), "-c", _VOLUME], stdout=subprocess.PIPE, timeout=60, check=True
+    )
+    made["filesystems"]["fat"] = filesystems.pack(done.stdout)
 
 
 # what mosquitto says

@@ -29,6 +29,7 @@ from firmshake.ca.checks import (
     role_of,
     worst_first,
 )
+from firmshake.faults import sha1
 
 DAY = timedelta(days=1)
 SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
@@ -62,7 +63,6 @@ def make(
     digital: bool = True,
     key_identifier: bytes | None = None,
     extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
-    digest: hashes.HashAlgorithm | None = None,
     pss: bool = False,
 ) -> Made:
     """A certificate that is good in all that is not said."""
@@ -106,7 +106,7 @@ def make(
     if isinstance(signer, ed25519.Ed25519PrivateKey):
         return Made(builder.sign(signer, None), key)
     how = padding.PSS(padding.MGF1(hashes.SHA256()), 32) if pss else None
-    return Made(builder.sign(signer, digest or hashes.SHA256(), rsa_padding=how), key)
+    return Made(builder.sign(signer, hashes.SHA256(), rsa_padding=how), key)
 
 
 def _name(text: str) -> x509.Name:
@@ -282,10 +282,20 @@ def test_a_leaf_that_signed_itself_is_told_and_a_root_may() -> None:
 
 
 def test_weak_signatures_are_told_but_not_those_of_roots() -> None:
-    key = rsa.generate_private_key(65537, 2048)
-    root = make("root", ca=True, key=key, digest=hashes.SHA1())
-    assert of(root) == ()
-    assert causes(of(make("device", root, digest=hashes.SHA1()))) == ["weak_signature"]
+    assert isinstance(ROOT.key, ec.EllipticCurvePrivateKey)
+    old = Made(sha1.signed(ROOT.certificate, ROOT.key), ROOT.key)
+    assert of(old) == ()
+    leaf = make("device", old)
+    assert isinstance(old.key, ec.EllipticCurvePrivateKey)
+    weak = Made(sha1.signed(leaf.certificate, old.key), leaf.key)
+    assert causes(of(weak)) == ["weak_signature"]
+    assert of(leaf) == ()
+    # a chain all the same: weak is not wrong about who signed it
+    assert chain(weak, old) == []
+
+
+def test_a_signature_that_not_every_board_can_check_is_told() -> None:
+    root = make("root", ca=True, key=rsa.generate_private_key(65537, 2048))
     assert causes(of(make("device", root, pss=True))) == ["unsupported_key"]
     assert of(make("device", root)) == ()
 

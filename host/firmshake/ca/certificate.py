@@ -92,10 +92,14 @@ def window(profile: Profile, now: datetime, issuer: x509.Certificate | None = No
             hint="set this computer's clock",
         )
     if now >= last:
-        raise Error(
-            f"{subject(issuer)!r} expired on {_date(last)}", hint="renew it before you issue more"
-        )
+        raise Error(f"{subject(issuer)!r} expired on {_date(last)}", hint=_renewal(issuer))
     return max(starts, first), min(ends, last)
+
+
+def _renewal(issuer: x509.Certificate) -> str:
+    if issuer.issuer == issuer.subject:
+        return "make a new CA for the whole fleet: firmshake init, and provision every board"
+    return "renew it: firmshake ca intermediate"
 
 
 def self_signed(

@@ -29,6 +29,13 @@ class Keeping:
     secret: bytes = field(repr=False)
     uri: str | None = None
 
+    def check(self) -> None:
+        """Raise Error where a token would not make the key, with nothing changed in it."""
+        if self.uri is not None:
+            from firmshake.ca import token
+
+            token.check_new(self.uri, self.secret)
+
     def new_key(self, profile: Profile) -> PrivateKey:
         """Return a new key of the profile's type; raise Error where the token won't make one."""
         if self.uri is None:
@@ -40,12 +47,16 @@ class Keeping:
 
 @dataclass(frozen=True)
 class Made:
-    """A CA that is to be written. `root_key` is None where an imported CA came without it."""
+    """A CA that is to be written. `root_key` is None where an imported CA came without it.
+
+    `root_imported` and `imported` say that root and intermediate were made elsewhere.
+    """
 
     issuing: Authority
     root_key: PrivateKey | None = field(repr=False)
     root_keeping: Keeping
     keeping: Keeping
+    root_imported: bool = False
     imported: bool = False
 
     @property
@@ -67,6 +78,8 @@ def create(
 ) -> Made:
     """Return a new CA of the fleet `name`; its root's key is kept as the other where not told."""
     above = root or keeping
+    for one in (above, keeping):
+        one.check()  # a key that was made in a token stays there
     top = Root.create(name, now=now, key=above.new_key(using.root), using=using)
     key = keeping.new_key(using.intermediate)
     issuing = top.issue_authority(name, now=now, key=key, using=using)

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import serialization
 
 from firmshake import deviceid, exclusive, interrupts, newfile
 from firmshake.ca import certificate as certificates
+from firmshake.ca import signing
 from firmshake.ca.authority import Authority
 from firmshake.ca.identity import Identity, PublicKey
 from firmshake.errors import Error
@@ -59,6 +60,8 @@ def issue(
         pending = {one.device_id: one for of, one in registry.undelivered(place) if not of.claim}
         whole = [] if anew else [name for name in ids if _is_whole(folder, pending.get(name))]
         wanted = [name for name in ids if name not in whole]
+        if not anew:
+            registry.check_none_in_force([name for name in wanted if name not in pending])
         for name in wanted:
             _check_free(folder, name, pending.get(name))
         _put_anchors(folder, authority)
@@ -202,19 +205,10 @@ def _present_key(registry: Registry, device_id: str, now: datetime) -> PublicKey
         raise Error(f"every certificate of {device_id} is revoked", hint)
     if newest.serial_number in lost:
         raise Error(f"the key of {device_id} may never have reached it", hint)
-    key = _key_of(registry, newest)
-    for one in every:
-        if one.reason == "keyCompromise" and _key_of(registry, one) == key:
-            raise Error(f"the key of {device_id} was revoked as compromised", hint)
-    return key
-
-
-def _key_of(registry: Registry, record: CertificateRecord) -> PublicKey:
-    body = registry.body(record.serial_number)
-    assert body is not None  # its record was read a moment ago
-    key = body.public_key()
+    key = signing.key_of(registry, newest)
     if not isinstance(key, PublicKey):
-        raise Error(f"the key of {record.subject} is neither EC nor RSA")
+        raise Error(f"the key of {device_id} is neither EC nor RSA", hint)
+    signing.check_not_compromised(registry, key, every)
     return key
 
 

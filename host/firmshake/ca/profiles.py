@@ -128,14 +128,16 @@ def parse(toml: str) -> Profiles:
     """Return the profiles in the TOML text; raise Error where a value is missing or wrong."""
     try:
         tables = tomllib.loads(toml)
+        return Profiles(
+            root=_profile(tables, "root", ca=True),
+            intermediate=_profile(tables, "intermediate", ca=True),
+            broker=_profile(tables, "broker", ca=False),
+            device=_profile(tables, "device", ca=False),
+        )
     except (ValueError, RecursionError) as error:
-        raise Error(f"{ABOUT}{error}") from None
-    return Profiles(
-        root=_profile(tables, "root", ca=True),
-        intermediate=_profile(tables, "intermediate", ca=True),
-        broker=_profile(tables, "broker", ca=False),
-        device=_profile(tables, "device", ca=False),
-    )
+        raise Error(f"{ABOUT}{error}", _HINT) from None
+    except Error as error:
+        raise Error(error.message, error.hint or _HINT) from None
 
 
 def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:

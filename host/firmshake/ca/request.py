@@ -10,15 +10,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtensionOID
 
 from firmshake.ca import certificate as certificates
+from firmshake.ca.certchecks import check_key
+from firmshake.ca.finding import WRONG
 from firmshake.ca.identity import PublicKey
 from firmshake.ca.profiles import KEY_TYPES
 from firmshake.errors import Error
+from firmshake.serverview import certview
 
-# NIST SP 800-56B section 6.2; those below it have failed where signatures were checked carelessly
+# FIPS 186-5 appendix A.1.1; signatures with small ones were forged where they were checked badly
 _LEAST_EXPONENT = 65537
 
 _PEM = b"-----BEGIN"
@@ -39,16 +42,16 @@ def read(content: bytes) -> Request:
     """Return the request in PEM or DER; raise Error where it is none that may be signed."""
     load = x509.load_pem_x509_csr if _PEM in content else x509.load_der_x509_csr
     try:
-        found = load(content)
-        signed = found.is_signature_valid
-        key = found.public_key()
-        names = [str(one.value) for one in found.subject.get_attributes_for_oid(_CN)]
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+        with certview.quiet():
+            found = load(content)
+            signed, key = found.is_signature_valid, found.public_key()
+            names = [str(one.value) for one in found.subject.get_attributes_for_oid(_CN)]
+    except certview.ODD:
         raise Error("not a certificate signing request", hint=_HINT) from None
     if not signed:
         raise Error(
-            "the request is not signed with its own key",
-            hint="who sent it has to show that the key is theirs: have it made again",
+            "the request is not signed with its own key: it was changed, or made wrongly",
+            hint="have it made again",
         )
     return Request(_checked(key), names[0] if len(names) == 1 else None, found)
 
@@ -60,8 +63,9 @@ def differences(request: Request, made: x509.Certificate) -> Iterator[str]:
         given, wanted = (name.subject.rfc4514_string() for name in (made, asked))
         yield f"its subject is {given}, and not {wanted or 'empty'}"
     try:
-        extensions = asked.extensions
-    except ValueError:
+        with certview.quiet():
+            extensions = asked.extensions
+    except certview.ODD:
         yield "the extensions that it asks for can't be read"
         return
     for extension in extensions:
@@ -79,11 +83,17 @@ _CN = x509.NameOID.COMMON_NAME
 
 
 def _checked(key: object) -> PublicKey:
+    for finding in check_key(key):
+        if finding.severity == WRONG:
+            what = finding.what.removesuffix(".")
+            raise Error(what[:1].lower() + what[1:], hint=_STRONGER)
     if not isinstance(key, PublicKey):
         raise Error("the key of the request is neither EC nor RSA", hint=_STRONGER)
     kind = certificates.key_type(key)
     if kind not in KEY_TYPES:
-        raise Error(f"a key of the type {kind} is not signed", hint=_STRONGER)
+        raise Error(f"the key of the request is {kind}, which is not signed", hint=_STRONGER)
+    if isinstance(key, rsa.RSAPublicKey) and key.public_numbers().e < _LEAST_EXPONENT:
+        raise Error("the RSA key of the request has too small an exponent", hint=_STRONGER)
     return key
 
 

@@ -76,6 +76,12 @@ class Places:
     keyring: bool = False
 
     @property
+    def first_file(self) -> Place:
+        """The newest of the intermediates whose key is in a file, or the first of all."""
+        in_files = [place for place in self.intermediates if not place.in_token]
+        return (in_files or list(self.intermediates))[-1]
+
+    @property
     def issuing(self) -> Place:
         return self.intermediates[-1]
 
@@ -170,8 +176,17 @@ def root_place(folder: Path, places: Places, key: str | None = None) -> Place:
 def open_root(folder: Path, place: Place, secret: bytes) -> Root:
     """Return the root at `place`. Raises Error as `open_authority` does."""
     own = certificate(folder, place)
+    key = open_key(folder, place, secret)
+    for other in read(folder).intermediates:
+        theirs = certificate(folder, other)
+        if key.public_key() == theirs.public_key():
+            raise Error(
+                f"{folder / place.key} holds the key of {certificates.subject(theirs)!r}, and the"
+                " root's is needed",
+                hint="put back the root's own key, or say where it is with --root-key",
+            )
     with _named(folder):
-        return Root(open_key(folder, place, secret), own)
+        return Root(key, own)
 
 
 def open_issuer(folder: Path, place: Place, secret: bytes) -> Issuer:

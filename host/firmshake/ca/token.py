@@ -22,7 +22,7 @@ from firmshake.ca.tokenmaking import CURVES, SIZES
 from firmshake.ca.tokensession import LOCK, Login, close, told, writing
 from firmshake.errors import Error
 
-__all__ = ["close", "generate", "import_key", "is_uri", "open_key"]
+__all__ = ["check_new", "close", "generate", "import_key", "is_uri", "open_key"]
 
 
 def open_key(uri: str, pin: bytes) -> PrivateKey:
@@ -52,6 +52,14 @@ def generate(uri: str, pin: bytes, key_type: str) -> PrivateKey:
     with writing(there) as session:
         tokenmaking.generate(session, where, key_type)
     return open_key(uri, pin)
+
+
+def check_new(uri: str, pin: bytes) -> None:
+    """Raise Error where `generate` would not begin: no such token, a wrong PIN, a label taken."""
+    where = _named(uri)
+    there = tokensession.login(where, pin)
+    with LOCK, told(there.label):
+        tokenmaking.check_free(there.session, where)
 
 
 def import_key(uri: str, pin: bytes, key: PrivateKey) -> PrivateKey:

@@ -29,7 +29,7 @@ def generate(session: Session, where: Pkcs11Uri, key_type: str) -> None:
     from pkcs11.util.ec import encode_named_curve_parameters
 
     assert key_type in {*CURVES, *SIZES}
-    _check_free(session, where)
+    check_free(session, where)
     public, private = _kept(where)
     common: dict[str, Any] = {
         "store": True,
@@ -50,7 +50,7 @@ def put(session: Session, where: Pkcs11Uri, key: PrivateKey) -> None:
     from pkcs11.util import ec as ecutil
     from pkcs11.util import rsa as rsautil
 
-    _check_free(session, where)
+    check_free(session, where)
     clear = key.private_bytes(
         serialization.Encoding.DER,
         serialization.PrivateFormat.TraditionalOpenSSL,
@@ -78,7 +78,8 @@ def put(session: Session, where: Pkcs11Uri, key: PrivateKey) -> None:
         raise
 
 
-def _check_free(session: Session, where: Pkcs11Uri) -> None:
+def check_free(session: Session, where: Pkcs11Uri) -> None:
+    """Raise Error where the token has a key of that label or id, and PKCS11Error."""
     from pkcs11 import Attribute, ObjectClass
 
     sames: list[dict[Any, Any]] = [{Attribute.LABEL: where.label}]

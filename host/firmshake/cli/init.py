@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from firmshake.cli import keeping, passphrase
+from firmshake.cli.ca import offering
 from firmshake.endpoint import is_host, parse_endpoint
 from firmshake.errors import Error
 from firmshake.fleetfile import (
@@ -20,6 +23,9 @@ from firmshake.fleetfile import (
     is_wifi_password,
 )
 from firmshake.project import Broker, Project, Wifi
+
+if TYPE_CHECKING:
+    from firmshake.importing import Candidate
 
 
 @click.command()
@@ -64,6 +70,15 @@ from firmshake.project import Broker, Project, Wifi
     help="The certificate profiles: validity, key types and usages. By itself: those that"
     " `firmshake ca profiles` prints.",
 )
+@click.option(
+    "--ca",
+    "ca_files",
+    multiple=True,
+    metavar="FILE",
+    help="Begin with a CA that there is: its key, its certificate and those above it, as PEM, DER"
+    " or PKCS#12, in one file or several. Below a root's key, an issuing CA is made.",
+)
+@offering.option
 @keeping.options
 def command(
     folder: Path,
@@ -75,6 +90,8 @@ def command(
     ntp: tuple[str, ...],
     no_ntp: bool,
     profiles_file: Path | None,
+    ca_files: tuple[str, ...],
+    file_passphrase_fd: int | None,
     passphrase_fd: int | None,
     root_fd: int | None,
     uri: str | None,
@@ -87,6 +104,7 @@ def command(
     PIN, whenever it issues an identity.
     """
     from firmshake.ca import profiles
+    from firmshake.importing import new_ca
     from firmshake.newproject import check_free, new_project
 
     host, port = parse_endpoint(broker, DEFAULT_PORT)
@@ -97,13 +115,16 @@ def command(
         raise Error("--ntp and --no-ntp exclude each other", status=2)
     keeping.check_usage(uri, root_uri)
     rules = profiles.read(profiles_file) if profiles_file else None
+    found = _candidate(ca_files, file_passphrase_fd, uri, root_uri)
     wifi = _wifi(wifi_ssid, wifi_password_fd)
     issuing, root = keeping.ask(uri, root_uri, passphrase_fd, root_fd)
+    now = datetime.now(UTC)
     made = new_project(
         folder,
         broker=Broker(host, port, host),
         passphrase=issuing.secret,
-        now=datetime.now(UTC),
+        now=now,
+        taken=partial(new_ca, found, now=now, keeping=issuing, root=root) if found else None,
         root=root,
         issuing_uri=uri,
         name=name,
@@ -113,6 +134,26 @@ def command(
         certificate_profiles=rules,
     )
     _report(made, uri, root_uri)
+
+
+def _candidate(
+    files: tuple[str, ...], fd: int | None, uri: str | None, root_uri: str | None
+) -> Candidate | None:
+    """The CA in the files, checked; None where there are no files."""
+    if not files:
+        return None
+    from firmshake import importing
+
+    found = importing.candidate(offering.read(files, fd), datetime.now(UTC))
+    offering.show(found.findings)
+    importing.refuse(found.findings)
+    if root_uri is not None or (uri is not None and not found.is_root):
+        raise Error(
+            "--ca brings the key along, and none is made in a token",
+            hint="leave out --root-key; --key is for the issuing CA below a root that is imported",
+            status=2,
+        )
+    return found
 
 
 def _check_names(option: str, names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import keyword
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ class LazyGroup(click.Group):
     """A group of commands: `table` has the one line of help of each, by name.
 
     The command `NAME` is what the module NAME of `package` defines as `command`; a hyphen in the
-    name is an underscore in the module's.
+    name is an underscore in the module's, and one stands behind a name that Python has itself.
     """
 
     def __init__(self, *args: Any, package: str, table: Mapping[str, str], **kwargs: Any) -> None:
@@ -26,8 +27,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._table:
             return None
-        module = f"{self._package}.{cmd_name.replace('-', '_')}"
-        command = importlib.import_module(module).command
+        module = cmd_name.replace("-", "_") + ("_" if keyword.iskeyword(cmd_name) else "")
+        command = importlib.import_module(f"{self._package}.{module}").command
         assert isinstance(command, click.Command)
         return command
 

@@ -12,6 +12,8 @@ from firmshake.cli import passphrase
 from firmshake.errors import Error, WrongSecret
 
 if TYPE_CHECKING:  # slow to load, and each command has its own checks to make first
+    from datetime import datetime
+
     from firmshake.ca.authority import Authority
     from firmshake.ca.store import Place, Places
     from firmshake.project import Project
@@ -39,6 +41,29 @@ class Opened:
             found, _ = _secret(self.fleet, self.places, place, self.passphrase_fd, further=True)
             self.secrets[which] = found
         return self.secrets[which]
+
+    def check_others(self, now: datetime) -> None:
+        """Raise Error where one of the CAs whose lists are signed can't be opened.
+
+        Before anything is changed: what is half done then waits for the right passphrase.
+        """
+        from firmshake import revocation
+        from firmshake.ca import store
+
+        folder = self.fleet.ca_folder
+        for place in revocation.signing(folder, self.places, now):
+            if place.key != self.places.issuing.key:
+                store.open_issuer(folder, place, self.secret_of(place))
+
+    def secret_of_new(self, uri: str | None) -> bytes:
+        """Return what opens the key of a new intermediate: in that token, or in a file."""
+        from firmshake.ca.store import Place
+
+        place = Place("", uri or "")
+        if not any(place.token == other.token for other in self.places.intermediates) and not uri:
+            what = "new CA passphrase"
+            self.secrets[""] = passphrase.ask(self.passphrase_fd, confirm=True, what=what)
+        return self.secret_of(place)
 
 
 def load(folder: Path) -> tuple[Project, Places, Registry]:
@@ -106,6 +131,14 @@ def _remembered(fleet: Project, places: Places, place: Place) -> bytes | None:
     except Error as error:
         click.echo(f"firmshake: {error.message}", err=True)
         return None
+
+
+def openers(places: Places) -> list[Place]:
+    """Return an intermediate for each secret that opens their keys, first the one that issues."""
+    found: dict[str, Place] = {}
+    for place in (places.issuing, *places.intermediates):
+        found.setdefault(place.token, place)
+    return list(found.values())
 
 
 def secret_name(place: Place, *, further: bool = False) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from firmshake.cli import parameters, passphrase
+from firmshake.cli import opening, parameters
 from firmshake.cli.parameters import DeviceId, Seconds
 from firmshake.climb import RUNTIMES
 from firmshake.endpoint import parse_endpoint
@@ -295,9 +295,8 @@ def _files(
     believed: datetime | None,
     passphrase_fd: int | None,
 ) -> dict[str, bytes]:
-    from firmshake import doctor, project
+    from firmshake import doctor
     from firmshake.ca import store
-    from firmshake.registry import Registry
 
     if (cert is None) != (key is None):
         raise Error(

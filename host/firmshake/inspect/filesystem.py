@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from littlefs.lfs import LFSConfig
 
 MOST_FILES = 1000
+MOST_TREES = 16
 _DEEPEST = 8
 _LARGEST_FILE = 64 * 1024
 _MOST_CONTENT = 2 * 1024 * 1024
@@ -61,11 +62,11 @@ class Tree:
 
 
 def trees(data: bytes) -> Iterator[Tree]:
-    """Every filesystem in the image, by offset, read."""
-    at = 0
+    """The filesystems in the image, by offset, read; MOST_TREES at most."""
+    at = count = 0
     regions: list[_Region | fat.Volume] = [*_littlefs(data), *fat.volumes(data)]
     for region in sorted(regions, key=lambda one: one.offset):
-        if region.offset < at:
+        if region.offset < at or count == MOST_TREES:
             continue  # a file in a filesystem may be an image itself
         kind = "fat" if isinstance(region, fat.Volume) else "littlefs"
         tree = Tree(kind, region.offset, region.size)
@@ -73,7 +74,7 @@ def trees(data: bytes) -> Iterator[Tree]:
             _read_fat(data, region, tree)
         else:
             _read_littlefs(data, region, tree)
-        at = region.offset + region.size
+        at, count = region.offset + region.size, count + 1
         yield tree
 
 
@@ -117,7 +118,7 @@ class _Flash:
         self._block = region.unit
         # more than any real one takes, where each block is read some times over: for mounting,
         # for its folder, for each file
-        self._left = 5000 + 16 * (region.size // region.unit)
+        self._left = min(5000 + 16 * (len(self._data) // region.unit), _MOST_READS)
 
     def read(self, cfg: LFSConfig, block: int, off: int, size: int) -> bytearray:
         self._left -= 1
@@ -135,6 +136,7 @@ class _Flash:
         return 0
 
 
+_MOST_READS = 400_000  # some 2 s
 _REFUSED = -5  # LFS_ERR_IO
 
 

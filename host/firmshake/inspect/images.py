@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from firmshake import firmware, partitions, uf2
 from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
 from firmshake.errors import Error
+from firmshake.image import ERASED, Run
 from firmshake.inspect import board, filesystem
 from firmshake.inspect.desk import Desk
 from firmshake.inspect.thing import Thing
@@ -17,6 +18,7 @@ Facts = list[tuple[str, str]]
 
 _GET = "Get the .bin for this board from micropython.org/download."
 _SHOWN = 6
+_LARGEST_FLASH = 32 * 1024 * 1024
 # the ESP32 boots at 0x1000; nothing lies in front of it in an image of its whole flash
 _BOOT = 0x1000
 
@@ -163,12 +165,30 @@ def _uf2(data: bytes, where: str, desk: Desk, recognise: Look) -> Thing:
         more = f" and {len(spans) - _SHOWN} more" if len(spans) > _SHOWN else ""
         listed = ", ".join(spans[:_SHOWN]) + more
         facts.append(("family", f"{part.name}: {part.blocks:,} blocks, {listed}"))
-        for run in part.runs:
+        for run in _filled(part.runs):
             inside += filesystems(run.data, run.offset, where, desk, recognise)
     names = ", ".join(part.name for part in found.parts) or "nobody"
     return Thing(
         where, "uf2", f"UF2 for {names}", tuple(facts), tuple(_of_uf2(found)), tuple(inside)
     )
+
+
+def _filled(runs: Sequence[Run]) -> Iterator[Run]:
+    """The runs with erased flash between them, up to the largest flash that a board has.
+
+    A file brings only the blocks of a filesystem that matter.
+    """
+    start, found = 0, bytearray()
+    for offset, data in runs:
+        end = offset + len(data) - start
+        if not found or end > _LARGEST_FLASH:
+            if found:
+                yield Run(start, bytes(found))
+            start, found = offset, bytearray()
+        found.extend(bytes([ERASED]) * (offset - start - len(found)))
+        found[offset - start : offset - start + len(data)] = data
+    if found:
+        yield Run(start, bytes(found))
 
 
 def _of_uf2(found: uf2.Uf2) -> Iterator[Finding]:

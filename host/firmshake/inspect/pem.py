@@ -128,9 +128,9 @@ def _one(block: Block, where: str, desk: Desk) -> Thing:
         return _broken(block, where, "there is something between its lines that is no base64", "")
     if not kind:
         what = f"The PEM label {block.label[:40]!r} is not known here."
-        return Thing(
-            where, "unknown", "PEM of an unknown kind", (), (Finding(WRONG, "unknown_kind", what),)
-        )
+        fix = "Correct its BEGIN and END lines, if it should be a key or a certificate."
+        found = Finding(WRONG, "unknown_kind", what, fix)
+        return Thing(where, "unknown", "PEM of an unknown kind", (), (found,))
     return _labelled(plain, block.label, kind, where, desk)
 
 

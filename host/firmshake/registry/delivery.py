@@ -58,7 +58,8 @@ class Deliveries:
         with self._file.transaction() as connection:
             _withdraw(connection, now, replacing)
             if not anew:
-                _check_none_in_force(connection, now, [item.device_id for item in issued])
+                ids = [item.device_id for item in issued if item.device_id]
+                _check_none_in_force(connection, now, ids)
             number = _begin(connection, place=place, began_at=now)
             _record(connection, now, issued, number)
 
@@ -123,6 +124,12 @@ class Deliveries:
             rows = connection.execute(query).mappings()
             return [(_delivery_of(row), certificate_of(row)) for row in rows]
 
+    def check_none_in_force(self, device_ids: Sequence[str]) -> None:
+        """Raise Error where one of these devices has a certificate in force."""
+        now = self._clock()
+        with self._file.transaction(READ) as connection:
+            _check_none_in_force(connection, now, device_ids)
+
     def in_force(self, device_ids: Sequence[str]) -> list[CertificateRecord]:
         """Return the certificates of these devices that are neither revoked nor expired."""
         now = self._clock()
@@ -176,10 +183,8 @@ def _strike(connection: Connection, serials: Sequence[str]) -> None:
     connection.execute(delete(DELIVERIES).where(over))
 
 
-def _check_none_in_force(
-    connection: Connection, now: datetime, device_ids: Sequence[str | None]
-) -> None:
-    found = next(_in_force(connection, now, [name for name in device_ids if name]), None)
+def _check_none_in_force(connection: Connection, now: datetime, device_ids: Sequence[str]) -> None:
+    found = next(_in_force(connection, now, device_ids), None)
     if found is not None:
         raise Error(
             f"{found.device_id} has a certificate that is good until {found.not_after:%Y-%m-%d}",

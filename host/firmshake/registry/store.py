@@ -79,12 +79,23 @@ class Registry(Queries, Deliveries):
             _put_history(connection, device_id, "issued", None, now, serial, unique_id)
 
     def record(self, *issued: Issued) -> None:
-        """Record certificates that are no device's: of the CA itself, of brokers, from elsewhere.
+        """Record certificates: of the CA itself, of brokers, and what was made elsewhere.
 
-        Raises Error where the serial number or fingerprint of one is known already.
+        A device that one of them has is in state "issued" then. Raises Error, with none of them
+        recorded, where the serial number or fingerprint of one is known already.
         """
+        now = self._clock()
         with self._file.transaction() as connection:
-            issuance.record(connection, self._clock(), issued)
+            for item in issued:
+                if item.device_id is not None:
+                    _put_device(connection, item.device_id, "issued", None, now, {})
+            issuance.record(connection, now, issued)
+            for item in issued:
+                if item.device_id is not None:
+                    serial = certificates.serial(item.certificate)
+                    _put_history(
+                        connection, item.device_id, "issued", None, now, serial, unique_id=None
+                    )
 
     def revoke(self, serials: Sequence[str], reason: str) -> None:
         """Revoke the certificates of these serial numbers, all or, with an Error, none."""

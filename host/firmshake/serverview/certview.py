@@ -11,7 +11,7 @@ from typing import TypeVar
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -172,6 +172,25 @@ def signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether the name and the key of `issuer` are those that `certificate` was signed with."""
     try:
         certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, *ODD):
+        return _weakly_signed_by(certificate, issuer)
+    return True
+
+
+def _weakly_signed_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """The same for SHA-1 and MD5, which the library refuses to check: weak is not wrong."""
+    try:
+        digest, key = certificate.signature_hash_algorithm, issuer.public_key()
+        weak = isinstance(digest, hashes.SHA1 | hashes.MD5)
+        if not weak or digest is None or certificate.issuer != issuer.subject:
+            return False
+        signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(digest))
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), digest)
+        else:
+            return False
     except (InvalidSignature, *ODD):
         return False
     return True

@@ -14,7 +14,9 @@ NAMES = (
     "answer",
     "der",
     "esptool",
+    "filesystems",
     "firmware",
+    "inspect",
     "link",
     "loader",
     "mqtt5",
@@ -24,6 +26,7 @@ NAMES = (
     "reader",
     "session",
     "slip",
+    "uf2",
     "websocket",
     "x509",
 )

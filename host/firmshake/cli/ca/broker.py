@@ -39,6 +39,7 @@ def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> 
             raise Error(f"--name {name!r} is no DNS name and no IP address", status=2)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     now = datetime.now(UTC)
+    opened.check_others(now)
     made = brokerrenewal.renew(fleet, opened.authority, registry, now=now, names=names)
     lists = revocation.publish(fleet, registry, opened.secret_of, now=now)
     path = fleet.broker_folder / BROKER_FILE

@@ -33,8 +33,10 @@ def command(
     fleet, places, registry = opening.load(folder)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     top = root.open_root(fleet, places, root_key, root_passphrase_fd) if with_root else None
+    now = datetime.now(UTC)
+    opened.check_others(now)
     with publishing.progress() as told:
         lists = revocation.publish(
-            fleet, registry, opened.secret_of, now=datetime.now(UTC), root=top, progress=told
+            fleet, registry, opened.secret_of, now=now, root=top, progress=told
         )
     publishing.show(fleet, lists)

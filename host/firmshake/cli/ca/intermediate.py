@@ -46,13 +46,17 @@ def command(
     fleet, places, registry = opening.load(folder)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     top = root.open_root(fleet, places, root_key, root_passphrase_fd)
+    now = datetime.now(UTC)
+    opened.check_others(now)
+    if not keep_key:
+        opened.secret_of_new(uri)
     made, lists = intermediates.renew(
         fleet,
         registry,
         top,
         opened.authority,
         opened.secret_of,
-        now=datetime.now(UTC),
+        now=now,
         keep_key=keep_key,
         uri=uri,
     )

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 @click.option(
     "--clear-keys",
     is_flag=True,
-    help="With --count: keys in clear, for a tool that opens none. Who reads the file has them all.",
+    help="With --count: keys in clear, for tools that open none. Whoever reads the file has them.",
 )
 @click.option(
     "--key-passphrase-fd",
@@ -121,9 +121,7 @@ def _issue_named(opened: Opened, out: Path, ids: tuple[str, ...], as_json: bool)
     for handed in made:
         handing.show(handed, as_json)
     click.echo("next:", err=True)
-    click.echo(
-        "  give each device its files: the id is its MQTT client id and user name", err=True
-    )
+    click.echo("  give each device its files: the id is its MQTT client id and user name", err=True)
 
 
 def _issue_many(

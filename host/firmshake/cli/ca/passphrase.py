@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from firmshake.cli import opening, parameters
 from firmshake.cli import passphrase as asking
 from firmshake.cli.ca import root
 from firmshake.errors import Error
+
+if TYPE_CHECKING:
+    from firmshake.ca.store import Place, Places
 
 
 @click.command()
@@ -56,3 +60,19 @@ def command(
     for place, key in zip(mine, keys, strict=True):
         store.seal(fleet.ca_folder, place, key, new)
         click.echo(f"{fleet.ca_folder / place.key}: encrypted with the new passphrase")
+    if places.keyring and not of_root:
+        _remember(fleet.ca_folder, places, mine[0], new)
+
+
+def _remember(folder: Path, places: Places, place: Place, secret: bytes) -> None:
+    """Have the system's keyring follow, if it can be had here."""
+    from firmshake import remembered
+    from firmshake.ca import store
+
+    entry = remembered.entry(store.certificate(folder, places.root), place)
+    try:
+        remembered.remember(entry, secret)
+        click.echo(f"the system's keyring: {entry!r} of {remembered.SERVICE} is the new one")
+    except Error as error:
+        click.echo(f"firmshake: {error.message}; it may still have the old one", err=True)
+        click.echo("  put the new one in where it is: firmshake ca remember", err=True)

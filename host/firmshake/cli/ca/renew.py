@@ -29,8 +29,6 @@ def command(
     from firmshake.ca import handover
 
     opened = opening.open_ca(folder, passphrase_fd)
-    made = handover.renew(
-        out, device_id, opened.authority, opened.registry, now=datetime.now(UTC)
-    )
+    made = handover.renew(out, device_id, opened.authority, opened.registry, now=datetime.now(UTC))
     handing.show(made, as_json)
     handing.others(opened.registry.in_force([device_id]), made, folder)

@@ -70,11 +70,13 @@ def command(
             "a root can't be revoked: no list that anybody reads tells of it",
             hint="make a new CA with firmshake init, and provision every board from it",
         )
+    revocation.check_ours(fleet, list(found.values()))
     if not yes:
         _confirm(list(found.values()), reason)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     above = "intermediate" in kinds
     top = root.open_root(fleet, places, root_key, root_passphrase_fd) if above else None
+    opened.check_others(now)
     registry.revoke(list(found), reason)
     for one in found.values():
         click.echo(f"revoked {one.serial_number} of {one.subject} ({one.kind}): {reason}")

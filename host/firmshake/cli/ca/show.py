@@ -86,8 +86,11 @@ def _print(
 
 
 def _where(ca: dict[str, Any]) -> str:
-    if ca["key"].startswith("pkcs11:"):
-        return f"in a token: {ca['key']}"
+    from firmshake.ca import pkcs11uri
+
+    if pkcs11uri.is_uri(ca["key"]):
+        where = pkcs11uri.parse(ca["key"])
+        return f"key {where.label!r} in the token {where.token!r}"
     if ca["key_is_here"]:
         return f"encrypted in {ca['key']}"
     return f"not here ({ca['key']}): kept offline"
