@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import filecmp
 import re
+import shlex
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from firmshake.ca.store import Place, Places
 from firmshake.errors import Error
 from firmshake.project import BROKER_FILE, Project
 from firmshake.registry import Registry
+from firmshake.registry.claim import Delivery
 from firmshake.registry.log import Entry
 from firmshake.registry.reconcile import Reconciliation
 
@@ -68,6 +70,7 @@ def audit(
         *_broker(project, registry, now),
         *_modes(project),
         *_strays(project, places),
+        *_undelivered(registry),
     ):
         told(finding)
     return Audited(walk.certificates, walk.head)
@@ -129,12 +132,13 @@ def _key(folder: Path, place: Place, offline: bool) -> Iterator[Finding]:
 def _lists(
     project: Project, places: Places, registry: Registry, now: datetime
 ) -> Iterator[Finding]:
-    for place in {place.key: place for place in (places.root, *places.intermediates)}.values():
+    try:
+        counting = lists.counting(project.ca_folder, places, registry)
+    except Error:
+        return  # a certificate can't be read: told above
+    for place in counting:
         path = project.ca_folder / place.crl
-        try:
-            own = store.certificate(project.ca_folder, place)
-        except Error:
-            continue  # told above
+        own = store.certificate(project.ca_folder, place)
         last = registry.last_crl(certificates.own_key(own))
         if last is None:
             continue
@@ -150,15 +154,15 @@ def _lists(
         if last.next_update <= now < own.not_valid_after_utc:
             what = f"{path} is past its next update: brokers that read it let nobody in"
             yield Finding(WRONG, "crl_expired", what, "sign a new one: firmshake ca crl")
-    yield from _gathered(project, places)
+    yield from _gathered(project, places, registry)
 
 
-def _gathered(project: Project, places: Places) -> Iterator[Finding]:
+def _gathered(project: Project, places: Places, registry: Registry) -> Iterator[Finding]:
     """Whether the broker's file is what it would be if it were gathered now."""
     path = project.broker_folder / lists.GATHERED
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "crl.pem"
-        lists.gather(project.ca_folder, places, fresh)
+        lists.gather(project.ca_folder, places, registry, fresh)
         if not path.exists() or not filecmp.cmp(path, fresh, shallow=False):
             what = f"{path} does not hold the lists of {project.ca_folder}"
             yield Finding(WARNING, "list_outdated", what, "gather them: firmshake ca crl")
@@ -205,6 +209,28 @@ def _strays(project: Project, places: Places) -> Iterator[Finding]:
             if unfinished or (folder == project.ca_folder and path.name not in used):
                 what = f"{path} is used by nothing: an interrupted command may have left it"
                 yield Finding(NOTE, "stray_file", what, "delete it")
+
+
+def _undelivered(registry: Registry) -> Iterator[Finding]:
+    """What a run that was broken off has left open; a run that still goes on looks the same."""
+    waiting: dict[Delivery, list[str]] = {one: [] for one in registry.deliveries()}
+    for delivery, row in registry.undelivered():
+        waiting.setdefault(delivery, []).append(row.device_id or row.subject)
+    for delivery, ids in waiting.items():
+        count = f"{len(ids)} keys" if len(ids) != 1 else f"the key of {ids[0]}"
+        what = f"{count} may never have reached {delivery.place}, which a run began to write"
+        command = _again(registry, delivery, ids)
+        fix = f"if that run has ended, have it done: firmshake ca {command}"
+        yield Finding(WARNING, "key_undelivered", what, fix)
+
+
+def _again(registry: Registry, delivery: Delivery, ids: list[str]) -> str:
+    """The command that goes on with it."""
+    claim, out = delivery.claim, f"--out {shlex.quote(delivery.place)}"
+    if claim is not None:
+        return f"issue --count {claim.count} --prefix {shlex.quote(claim.prefix)} {out}"
+    had_one = len(registry.in_force(ids)) > len(ids)
+    return f"{'rekey' if had_one else 'issue'} {' '.join(ids)} {out}"
 
 
 def _names(place: Place) -> tuple[str, str, str]:

@@ -63,7 +63,9 @@ def _check_own(path: Path, handle: int) -> None:
 
 def in_the_way(path: Path) -> Error:
     """Return the Error of a file that is in the way of a new one."""
-    return Error(f"{path} is there already", hint="move it away, or name another; nothing was changed")
+    return Error(
+        f"{path} is there already", hint="move it away, or name another; nothing was changed"
+    )
 
 
 def _lock(handle: int, path: Path) -> None:

@@ -170,7 +170,7 @@ def _register(stage: Path, made: Made, broker: Identity, using: Profiles, now: d
     if made.root_key is not None:
         root = Issuer(made.root_key, made.root)
         lists.publish(folder, places.root, root, registry, using.root, now)
-    lists.gather(folder, places, stage / BROKER_FOLDER / lists.GATHERED)
+    lists.gather(folder, places, registry, stage / BROKER_FOLDER / lists.GATHERED)
 
 
 def _write_broker(folder: Path, identity: Identity, broker: Broker) -> None:

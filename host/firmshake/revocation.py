@@ -85,20 +85,20 @@ def publish(
     """Sign the lists of all intermediates, of the root where it is given, and gather them.
 
     `secret_of` tells what opens the key of each intermediate. The lists of CAs that have expired
-    are left as they are: nobody takes a certificate of theirs. Raises Error.
+    or were revoked are left as they are: nobody takes a certificate of theirs. Raises Error.
     """
     folder, using = project.ca_folder, profiles_of(project)
     places = store.read(folder)
     done = []
     try:
-        for place in signing(folder, places, now):
+        for place in signing(folder, places, registry, now):
             issuer = store.open_issuer(folder, place, secret_of(place))
             made = lists.publish(folder, place, issuer, registry, using.intermediate, now, progress)
             done.append(_published(project, place, issuer.certificate, *made))
         if root is not None:
             made = lists.publish(folder, places.root, root, registry, using.root, now)
             done.append(_published(project, places.root, root.certificate, *made))
-        lists.gather(folder, places, project.broker_folder / lists.GATHERED)
+        lists.gather(folder, places, registry, project.broker_folder / lists.GATHERED)
     except OSError as error:
         raise Error(
             f"can't write the revocation list: {(error.strerror or '').lower()}",
@@ -107,13 +107,12 @@ def publish(
     return done
 
 
-def signing(folder: Path, places: Places, now: datetime) -> Sequence[Place]:
-    """Return the intermediates whose lists count: one a key, and none that has expired."""
-    by_key = {place.key: place for place in places.intermediates}
+def signing(folder: Path, places: Places, registry: Registry, now: datetime) -> Sequence[Place]:
+    """Return the intermediates whose lists count and that have not expired."""
     return [
         place
-        for place in by_key.values()
-        if store.certificate(folder, place).not_valid_after_utc > now
+        for place in lists.counting(folder, places, registry)
+        if place != places.root and store.certificate(folder, place).not_valid_after_utc > now
     ]
 
 

@@ -9,6 +9,7 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -95,6 +96,16 @@ def octets(content: bytes | str) -> bytes:
 
 def test_every_target_is_made_here() -> None:
     assert list(EXPORTS) == list(TARGETS)
+
+
+def test_the_document_says_of_each_how_it_was_checked() -> None:
+    document = Path(__file__).parents[2] / "docs" / "exports.md"
+    rows = re.findall(r"^\| `([a-z][a-z-]+)` \|.*\| (.+) \|$", document.read_text(), re.MULTILINE)
+    assert [name for name, _ in rows] == ["mosquitto", "rabbitmq"] + [
+        name for name in TARGETS if name not in ("mosquitto", "rabbitmq")
+    ]
+    for name, checked in rows:
+        assert ("the real one" in checked) == (name in ("mosquitto", "rabbitmq"))
 
 
 @pytest.mark.parametrize("target", EXPORTS)
@@ -211,7 +222,7 @@ def hocon(conf: str) -> dict[str, str]:
     inside: list[str] = []
     lines = [line.split("#")[0].rstrip() for line in conf.splitlines()]
     for line in filter(
-        None, re.sub(r"\[\n.*?\n *\]", "[]", "\n".join(lines), flags=re.S).split("\n")
+        None, re.sub(r"\[\n.*?\n *\]", "[]", "\n".join(lines), flags=re.DOTALL).split("\n")
     ):
         word = line.strip()
         if word == "}":

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import io
 import json
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,17 +25,19 @@ from support import chains, desk
 from support.chains import Made, make
 from support.pki import NOW, fleet
 
+import firmshake
 from firmshake import boardfiles
 from firmshake.ca import pkcs8
 from firmshake.ca.finding import SEVERITIES, WRONG
 from firmshake.cli.inspect import command
 from firmshake.errors import Error
-from firmshake.inspect import locks, reading, recognise, record, relations, show
+from firmshake.inspect import filesystem, locks, reading, recognise, record, relations, show
 from firmshake.inspect.desk import Desk
 from firmshake.inspect.thing import KINDS, Thing
 from firmshake_agent.der import BadDer
 
 SECRET = b"correct horse"
+SOURCES = Path(firmshake.__file__).parent
 ROOT = make("my root", ca=True)
 ISSUING = make("my issuing", ROOT, ca=True)
 LEAF = make("broker.example", ISSUING, names=["broker.example"])
@@ -260,6 +264,15 @@ def test_a_revoked_certificate_is_told_and_a_forged_crl_too() -> None:
     assert together(other, pem(LEAF, ISSUING)) == []
     forged = chains.crl(ISSUING, 5, signer=STRANGER.key).public_bytes(Encoding.DER)
     assert together(forged, pem(LEAF, ISSUING)) == ["crl_forged"]
+
+
+def test_many_certificates_are_held_against_a_crl_at_once() -> None:
+    made = [make(str(number), ISSUING) for number in range(relations._FEW + 4)]
+    crl = chains.crl(ISSUING, *(one.certificate.serial_number for one in made[3:5]))
+    things = [recognise.look(pem(one), str(place), at()) for place, one in enumerate(made)]
+    things.append(recognise.look(crl.public_bytes(Encoding.DER), "crl", at()))
+    told = [causes(one, WRONG) for one in relations.related(things, NOW)]
+    assert [place for place, each in enumerate(told) if "revoked" in each] == [3, 4]
 
 
 @pytest.mark.parametrize(
@@ -559,3 +572,38 @@ def test_what_strangers_wrote_does_not_reach_the_terminal_as_it_is() -> None:
     said = text(look(pem(evil)))
     assert "\x1b" not in said
     assert "a\\x1b[31mb" in said
+
+
+def said_causes() -> set[str]:
+    """Every cause in the sources: the second argument of each Finding, and those of boards."""
+    parts = [*(SOURCES / "inspect").glob("*.py"), *(SOURCES / "ca").glob("*checks.py")]
+    tree = [ast.parse(path.read_text()) for path in [*parts, SOURCES / "serverview/weakness.py"]]
+    calls = [node for one in tree for node in ast.walk(one) if isinstance(node, ast.Call)]
+    found = set()
+    for call in calls:
+        if getattr(call.func, "id", "") in ("Finding", "said_by_board"):
+            # ours begins with the severity; the one of `serverview` with the cause
+            constants = [one.value for one in call.args[:2] if isinstance(one, ast.Constant)]
+            found |= set(map(str, constants[:1]))
+    return found
+
+
+def test_every_cause_stands_in_the_document() -> None:
+    document = (SOURCES.parents[1] / "docs" / "inspect.md").read_text()
+    told = set(re.findall(r"`([a-z_0-9]+)`", document.partition("## What it finds")[2]))
+    found = said_causes() | {"wrong_passphrase", "locked", "bad_key", "bad_certificate"}
+    found |= {"crl_forged"}
+    assert {"expired", "key_mismatch", "chain_too_long", "encrypted_key"} <= found
+    assert sorted(found - told) == []
+    assert sorted(told - found - {"cause"}) == []
+
+
+def test_the_document_states_the_limits_that_hold() -> None:
+    document = (SOURCES.parents[1] / "docs" / "inspect.md").read_text()
+    for number in (
+        f"more than {reading.LARGEST >> 20} MiB",
+        f"{filesystem.MOST_FILES:,} files",
+        f"{locks.MOST_ROUNDS // 10**6} million rounds or {locks.MOST_MEMORY >> 20} MiB",
+        f"{locks.LEAST_ROUNDS['SHA-256']:,}",
+    ):
+        assert number in document

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 import pytest
+from click.testing import CliRunner
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,6 +23,7 @@ from support.exported import Fleet
 
 from firmshake.ca import authority
 from firmshake.ca.verification import verification_certificate
+from firmshake.cli.ca import command
 from firmshake.exports import crlfolder
 
 
@@ -77,16 +79,12 @@ def _list_of(name: x509.Name) -> bytes:
 def test_the_keystores_of_the_readme_and_of_the_command_hold_the_same(
     fleet: Fleet, tmp_path: Path
 ) -> None:
-    with desk.typed(b"a keystore's passphrase") as fd:
-        done = desk.firmshake(
-            *["ca", "export", "hivemq", "--out", str(tmp_path / "out"), "--with-key"],
-            *["--keystore-passphrase-fd", str(fd)],
-            cwd=fleet.project.root,
-            passphrase=None,
-            pass_fds=(fd,),
-        )
-    assert done.returncode == 0, done.stderr
     secret = b"a keystore's passphrase"
+    with desk.typed(secret) as fd:
+        words = ["export", "hivemq", "--with-key", "--keystore-passphrase-fd", str(fd)]
+        folders = ["--out", str(tmp_path / "out"), "--project", str(fleet.project.root)]
+        done = CliRunner().invoke(command, [*words, *folders])
+    assert done.exit_code == 0, done.output
     made = pkcs12.load_pkcs12((tmp_path / "out/conf/keystore.p12").read_bytes(), secret)
     by_hand = _openssl(
         *["pkcs12", "-export", "-name", "broker", "-passout", "stdin"],
@@ -155,7 +153,7 @@ def check(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     ],
 )
 def test_nanomq_is_told_who_is_who(check: str, pairs: list[tuple[str, str]], good: bool) -> None:
-    request = Request(check, data=urlencode(pairs).encode())  # noqa: S310
+    request = Request(check, data=urlencode(pairs).encode())
     try:
         with urlopen(request, timeout=20) as answer:
             status = answer.status

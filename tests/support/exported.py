@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from support import desk
-
 from firmshake import revocation
 from firmshake.ca.identity import Identity
 from firmshake.project import Project
 from firmshake.registry import Registry
+from support import desk
 
 
 @dataclass(frozen=True)

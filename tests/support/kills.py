@@ -1,16 +1,20 @@
-"""Kills an operation of the CA at any line of its code, and looks at what is left.
+"""Breaks an operation of the CA off at each line of its code, and looks at what is left.
 
-A program: `kills.py OPERATION POINTS SEED`. The operation runs once, to count the lines of
-firmshake that it goes through. Then, for each of POINTS lines spread over all of them, a forked
-child runs it on a fresh copy of the project, and kills itself (SIGKILL) as it comes to that line.
-What is left is checked; then the same operation has to succeed, and what is there is checked again.
-It prints a line for each thing that was wrong, and exits with 1 if there was any.
+A program: `kills.py OPERATION KILLS SEED`. What SIGKILL leaves is what is on the disk at that
+moment. So the operation runs once, and before each line that it comes to, the
+project's folder is copied if anything in it has changed: that covers every line, since between two
+changes it is all the same at which one a process dies. In each copy everything is checked; then the
+same operation has to succeed, or to say that it is done, and everything is checked again.
+
+That a copy is what a kill leaves is tried too: KILLS times, at lines chosen at random, a forked
+child is killed in earnest. It prints what was wrong, and exits with 1 if there was anything.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import functools
+import hashlib
 import json
 import os
 import random
@@ -20,7 +24,7 @@ import sqlite3
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -47,13 +51,17 @@ from firmshake.ca.finding import WRONG
 from firmshake.errors import Error
 from firmshake.newproject import new_project
 from firmshake.project import Broker, Project
-from firmshake.registry import Registry, log
+from firmshake.registry import CertificateRecord, Registry, log
+from firmshake.registry import file as registryfile
 
 SECRET = b"correct horse"
 BORN = datetime.now(UTC) - timedelta(days=2)
 # their keys are in no file of ours
 BOARDS = ("board", "signed")
 SOURCE = str(Path(firmshake.__file__).parent)
+
+# the certificates of the registry and their DER, by serial number
+Known = dict[str, tuple[CertificateRecord, bytes]]
 
 # few, so that runs of many parts are short
 PART, COUNT = 2, 5
@@ -148,6 +156,47 @@ OPERATIONS: dict[str, Callable[[Desk], None]] = {
     "broker": _broker,
 }
 
+# what stands for an operation that has been done: with it, and only then, it may refuse to be done
+PRODUCTS = {
+    "issue": ("out/gw-1.key", "out/gw-2.key"),
+    "bulk": ("keys.jsonl",),
+    "rekey": ("out/old.key",),
+    "sign": ("signed.crt",),
+}
+
+
+def _written_first(desk: Desk) -> None:
+    made = desk.authority.issue("gw-1", now=desk.now)
+    desk.out.mkdir()
+    newfile.create_whole(desk.out / "gw-1.crt", made.chain_pem(), 0o644)
+    newfile.create_whole(desk.out / "gw-1.key", made.key_pem())
+    desk.registry.record_issued("gw-1", made.certificate)
+
+
+def _never_written(desk: Desk) -> None:
+    made = desk.authority.issue("gw-1", now=desk.now)
+    desk.registry.record_issued("gw-1", made.certificate)
+    desk.out.mkdir()
+    newfile.create_whole(desk.out / "gw-1.crt", made.chain_pem(), 0o644)
+    newfile.create_whole(desk.out / "gw-1.key", made.key_pem())
+
+
+def _in_pieces(desk: Desk) -> None:
+    key = desk.authority.issue("gw-1", now=desk.now).key_pem()
+    desk.out.mkdir()
+    with (desk.out / "gw-1.key").open("wb", buffering=0) as stream:
+        stream.write(key[:40])
+        desk.fleet.root.exists()
+        stream.write(key[40:])
+
+
+# work that a kill does harm to: what is found of it shows that harm would be found
+CONTROLS: dict[str, Callable[[Desk], None]] = {
+    "written_first": _written_first,
+    "never_written": _never_written,
+    "in_pieces": _in_pieces,
+}
+
 
 def _request() -> request.Request:
     key = ec.generate_private_key(ec.SECP256R1())
@@ -159,41 +208,79 @@ def _request() -> request.Request:
 REQUEST = _request()
 
 
-class Killed:
-    """Counts the lines of firmshake that are gone through; at the number `at` it kills us."""
+class Lines:
+    """Calls `at` with the number of each line that is gone through, here and in firmshake."""
 
-    def __init__(self, at: int | None = None) -> None:
+    def __init__(self, at: Callable[[int], None] = lambda number: None) -> None:
         self._at, self.count = at, 0
 
     def __call__(self, frame: FrameType, event: str, given: Any) -> Any:
-        return self._line if frame.f_code.co_filename.startswith(SOURCE) else None
+        file = frame.f_code.co_filename
+        return self._line if file.startswith(SOURCE) or file == __file__ else None
 
     def _line(self, frame: FrameType, event: str, given: Any) -> Any:
         if event == "line":
             self.count += 1
-            if self.count == self._at:
-                os.kill(os.getpid(), signal.SIGKILL)
+            self._at(self.count)
         return self._line
 
 
-def run(work: Callable[[Desk], None], desk: Desk, at: int | None = None) -> int:
+def run(
+    work: Callable[[Desk], None], desk: Desk, at: Callable[[int], None] = lambda number: None
+) -> int:
     """Do the work; return how many lines that were."""
-    tracer = Killed(at)
-    sys.settrace(tracer)
+    lines = Lines(at)
+    sys.settrace(lines)
     try:
         work(desk)
     finally:
         sys.settrace(None)
-    return tracer.count
+    return lines.count
 
 
-def killed(work: Callable[[Desk], None], desk: Desk, at: int) -> bool:
-    """Do the work in a child that is killed at the line `at`; return whether it came that far."""
+class States:
+    """Keeps a copy of each state of a folder, with the number of the first line that saw it."""
+
+    def __init__(self, folder: Path, into: Path) -> None:
+        self._folder, self._into = folder, into
+        self._last = b""
+        self.lines: list[int] = []
+
+    def look(self, line: int) -> None:
+        """Copy the folder, if it is not as it was at the last look."""
+        state = self._state()
+        if state != self._last:
+            shutil.copytree(self._folder, self.copy(line))
+            self.lines.append(line)
+            self._last = state
+
+    def copy(self, line: int) -> Path:
+        """Where the copy of that line is."""
+        return self._into / str(line)
+
+    def _state(self) -> bytes:
+        state = hashlib.sha256()
+        for path, _, names in os.walk(self._folder):
+            for name in sorted(names):
+                with open(os.path.join(path, name), "rb") as stream:
+                    mode = os.fstat(stream.fileno()).st_mode
+                    content = stream.read()
+                state.update(f"{path}/{name} {mode} {len(content)} ".encode() + content)
+        return state.digest()
+
+
+def killed(work: Callable[[Desk], None], desk: Desk, line: int) -> bool:
+    """Do the work in a child that is killed before that line; return whether it came so far."""
+
+    def kill(number: int) -> None:
+        if number == line:
+            os.kill(os.getpid(), signal.SIGKILL)
+
     child = os.fork()
     if not child:
         status = 70
         try:
-            run(work, desk, at)
+            run(work, desk, kill)
             status = 0
         finally:
             os._exit(status)
@@ -235,18 +322,18 @@ def faults(folder: Path, done: bool) -> Iterator[str]:
     """Everything that is wrong in the project; with `done` nothing may be left to do either."""
     try:
         desk = opened(folder)
-    except Error as error:
-        yield f"it does not open: {error.message}"
-        return
-    yield from _of_sqlite(desk.fleet.registry_path)
-    yield from _of_log(desk.registry)
-    yield from _of_audit(desk)
-    yield from _of_modes(folder)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            yield from (f"{path.name}: {what}" for what in _of_file(desk, path))
-    yield from _of_authorities(desk)
-    yield from _of_keys(desk, done)
+        known = {row.serial_number: (row, der) for row, der in desk.registry.bodies()}
+        yield from _of_sqlite(desk.fleet.registry_path)
+        yield from _of_log(desk.registry)
+        yield from _of_audit(desk)
+        yield from _of_modes(folder)
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield from (f"{path.name}: {what}" for what in _of_file(known, path))
+        yield from _of_authorities(desk)
+        yield from _of_keys(desk, known, done)
+    except (ValueError, OSError, Error) as error:
+        yield f"can't be looked at: {error!r}"
 
 
 def _of_sqlite(path: Path) -> Iterator[str]:
@@ -289,13 +376,13 @@ def _of_modes(folder: Path) -> Iterator[str]:
                 yield f"{path.name} holds a key, and has the mode {mode:04o}"
 
 
-def _of_file(desk: Desk, path: Path) -> Iterator[str]:
+def _of_file(known: Known, path: Path) -> Iterator[str]:
     content = path.read_bytes()
     if not content and path.name != "keys.jsonl":
         yield "empty"
     if path.suffix in (".crt", ".pem") and path.name != "crl.pem":
         found = x509.load_pem_x509_certificates(content)
-        yield from _of_certificates(desk, found)
+        yield from _of_certificates(known, found)
         beside = content if b"PRIVATE" in content else _beside(path)
         if beside is not None and _public(beside) != found[0].public_key():
             yield "key and certificate don't match"
@@ -310,7 +397,7 @@ def _of_file(desk: Desk, path: Path) -> Iterator[str]:
     elif path.name == "keys.jsonl":
         for line in content.split(b"\n")[:-1]:
             entry = bulkfile.parse(line)
-            yield from _of_certificates(desk, [entry.certificate])
+            yield from _of_certificates(known, [entry.certificate])
             if not entry.opens(SECRET):
                 yield f"the key of {entry.device_id} is not that of its certificate"
 
@@ -326,11 +413,10 @@ def _public(pem: bytes) -> Any:
     return serialization.load_pem_private_key(pem, None).public_key()
 
 
-def _of_certificates(desk: Desk, found: list[x509.Certificate]) -> Iterator[str]:
+def _of_certificates(known: Known, found: list[x509.Certificate]) -> Iterator[str]:
     for one in found:
         serial = certificates.serial(one)
-        body = desk.registry.body(serial)
-        if body != one:
+        if serial not in known or known[serial][1] != certificates.der(one):
             yield f"the registry does not know {serial}"
 
 
@@ -353,18 +439,17 @@ def _of_authorities(desk: Desk) -> Iterator[str]:
             yield f"{path.name} has a number that was never given"
 
 
-def _of_keys(desk: Desk, done: bool) -> Iterator[str]:
+def _of_keys(desk: Desk, known: Known, done: bool) -> Iterator[str]:
     """Every key that was made here is in a file, or the registry says that it may be lost."""
     on_the_way = {one.serial_number for _, one in desk.registry.undelivered()}
     if done and (on_the_way or desk.registry.deliveries()):
         yield "something is on its way still"
     kept = {_digest(key) for key in _keys(desk.fleet.root)}
-    for row in desk.registry.certificates(kind="device"):
-        body = desk.registry.body(row.serial_number)
-        assert body is not None
-        if row.revoked_at or row.device_id in BOARDS or row.serial_number in on_the_way:
+    for row, der in known.values():
+        told = row.revoked_at or row.device_id in BOARDS or row.serial_number in on_the_way
+        if row.kind != "device" or told:
             continue
-        if _digest(body.public_key()) not in kept:
+        if _digest(x509.load_der_x509_certificate(der).public_key()) not in kept:
             yield f"the key of {row.device_id} is lost, and nothing tells"
 
 
@@ -383,54 +468,68 @@ def _digest(key: Any) -> bytes:
     return bytes(key.public_bytes(serialization.Encoding.DER, form))
 
 
-def points(count: int, wanted: int, seed: int) -> list[int]:
-    """All lines, or as many as wanted of them: one from each stretch, at random."""
-    if count <= wanted:
-        return list(range(1, count + 1))
-    made = random.Random(seed)
-    ends = [1 + count * at // wanted for at in range(wanted + 1)]
-    return [made.randrange(low, high) for low, high in itertools.pairwise(ends)]
-
-
-def _main(name: str, wanted: int, seed: int) -> int:
+def _main(name: str, kills: int, seed: int) -> int:
     # what a passphrase costs to stretch is no matter here
     pkcs8._N = 2
     bulk.AT_ONCE = PART
-    work, wrong = OPERATIONS[name], 0
+    # and of a registry that is opened many times the statements need to be put together once
+    registryfile._engine = functools.cache(registryfile._engine)
     memory = Path("/dev/shm")  # where a sync costs nothing
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         tempfile.tempdir = scratch
-        source, folder = pristine(Path(scratch)), Path(scratch) / "work"
-
-        def fresh() -> Desk:
-            shutil.rmtree(folder, ignore_errors=True)
-            shutil.copytree(source, folder)
-            return opened(folder)
-
-        count = run(work, fresh())  # warms up: each module is imported, each cache filled
-        count = run(work, fresh())
-        found = list(faults(folder, done=True))
-        for at in points(count, wanted, seed):
-            if not killed(work, fresh(), at):
-                break  # the lines of two runs may differ by a few
-            found += (f"killed at line {at}: {what}" for what in _looked_at(folder, done=False))
-            try:
-                work(opened(folder))
-            except (Error, OSError) as error:
-                found.append(f"after a kill at line {at}, again: {error}")
-                continue
-            found += (f"{at}, and again: {what}" for what in _looked_at(folder, done=True))
-        wrong = len(found)
-        print(*found, sep="\n")
-    print(json.dumps({"lines": count, "points": min(count, wanted), "wrong": wrong}))
-    return bool(wrong)
+        trial = Trial(Path(scratch), (OPERATIONS | CONTROLS)[name], PRODUCTS.get(name, ()))
+        found = [*trial.by_state(), *trial.by_kill(kills, random.Random(seed))]
+    said = {"lines": trial.count, "states": len(trial.states.lines), "kills": kills}
+    sys.stdout.write("".join(f"{line}\n" for line in (*found, json.dumps(said))))
+    return bool(found)
 
 
-def _looked_at(folder: Path, done: bool) -> list[str]:
-    try:
-        return list(faults(folder, done))
-    except (ValueError, OSError, Error) as error:
-        return [f"can't be looked at: {error!r}"]
+class Trial:
+    """An operation, and the folder in which it is tried."""
+
+    def __init__(
+        self, scratch: Path, work: Callable[[Desk], None], products: Sequence[str]
+    ) -> None:
+        self._work, self._products = work, products
+        self._source, self._folder = pristine(scratch), scratch / "work"
+        run(work, self._fresh())  # each module is imported, each cache is filled
+        (scratch / "states").mkdir()
+        self.states = States(self._folder, scratch / "states")
+        self.count = run(work, self._fresh(), self.states.look)
+        self.states.look(self.count + 1)
+
+    def by_state(self) -> Iterator[str]:
+        """What is wrong in any state that the folder was in."""
+        for line in self.states.lines:
+            self._clear()
+            self.states.copy(line).rename(self._folder)
+            yield from self._tried(f"line {line}")
+
+    def by_kill(self, kills: int, made: random.Random) -> Iterator[str]:
+        """What is wrong after some kills."""
+        for _ in range(kills):
+            line = made.randint(1, self.count)
+            # the lines of two runs may differ by a few
+            if killed(self._work, self._fresh(), line):
+                yield from self._tried(f"killed at line {line}")
+
+    def _tried(self, when: str) -> Iterator[str]:
+        yield from (f"{when}: {what}" for what in faults(self._folder, done=False))
+        try:
+            self._work(opened(self._folder))
+        except (Error, OSError) as error:
+            there = [(self._folder / name).exists() for name in self._products]
+            if not there or not all(there):
+                yield f"{when}, again: {error}"
+        yield from (f"{when}, again: {what}" for what in faults(self._folder, done=True))
+
+    def _fresh(self) -> Desk:
+        self._clear()
+        shutil.copytree(self._source, self._folder)
+        return opened(self._folder)
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 # the heads of the published lists of leaked passwords, and words of this place; what people put
 # behind them to please a form is taken off before they are compared
-COMMON = frozenset(
-    "admin administrator baseball changeme charlie computer default device dragon firmshake"
-    " football iloveyou internet letmein master micropython monkey mosquitto passphrase passwd"
-    " password princess raspberry samsung secret shadow starwars sunshine superman test trustno"
-    " welcome whatever".split()
-)
-_RUNS = ("abcdefghijklmnopqrstuvwxyz", "01234567890", "qwertyuiop", "qwertzuiop", "azertyuiop")
-_RUNS += ("asdfghjkl", "zxcvbnm", "1q2w3e4r5t6z", "1q2w3e4r5t6y", "1qaz2wsx3edc")
+_WORDS = """
+    admin administrator baseball changeme charlie computer default device dragon firmshake football
+    iloveyou internet letmein master micropython monkey mosquitto passphrase passwd password
+    princess raspberry samsung secret shadow starwars sunshine superman test trustno welcome
+    whatever
+"""
+COMMON = frozenset(_WORDS.split())
+# the alphabet, the figures and keyboards, along their rows and up and down
+_ROWS = """
+    abcdefghijklmnopqrstuvwxyz 01234567890 qwertyuiop qwertzuiop azertyuiop asdfghjkl zxcvbnm
+    1q2w3e4r5t6y7u8i9o0p 1q2w3e4r5t6z7u8i9o0p 1qaz2wsx3edc4rfv
+"""
+_RUNS = [run for row in _ROWS.split() for run in (row, row[::-1])]
 # letters that are written as figures
 _PLAIN = str.maketrans("013457@$!", "oieastasi")
 _BEHIND = "0123456789!?.-_#*+$%& "
@@ -31,4 +36,4 @@ def is_obvious(passphrase: bytes) -> bool:
     word = text.rstrip(_BEHIND)
     if {word, word.translate(_PLAIN), word.translate(_PLAIN).rstrip("s")} & COMMON:
         return True
-    return any(part in run for run in (*_RUNS, *(r[::-1] for r in _RUNS)) for part in (text, word))
+    return any(part in run for run in _RUNS for part in (text, word))

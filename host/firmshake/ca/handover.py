@@ -57,9 +57,11 @@ def issue(
     ids = [deviceid.check(name) for name in dict.fromkeys(ids)]
     with exclusive.folder(folder):
         place = str(folder.resolve())
-        pending = {one.device_id: one for of, one in registry.undelivered(place) if not of.claim}
-        whole = [] if anew else [name for name in ids if _is_whole(folder, pending.get(name))]
-        wanted = [name for name in ids if name not in whole]
+        pending = _pending(place, registry)
+        whole = [name for name in ids if _is_whole(folder, pending.get(name))]
+        if whole:
+            registry.arrived([pending.pop(name).serial_number for name in whole])
+        wanted = [name for name in ids if anew or name not in whole]
         if not anew:
             registry.check_none_in_force([name for name in wanted if name not in pending])
         for name in wanted:
@@ -67,14 +69,9 @@ def issue(
         _put_anchors(folder, authority)
         lost = [pending[name].serial_number for name in wanted if name in pending]
         made = {name: authority.issue(name, now=now) for name in wanted}
-        with interrupts.held():
-            _deliver(folder, place, registry, made, lost, anew)
-            registry.arrived(
-                [
-                    *(certificates.serial(one.certificate) for one in made.values()),
-                    *(pending[name].serial_number for name in whole),
-                ]
-            )
+        if made:
+            with interrupts.held():
+                _deliver(folder, place, registry, made, lost, anew)
     return [_handed(folder, name) for name in ids]
 
 
@@ -121,8 +118,6 @@ def _deliver(
     lost: Sequence[str],
     anew: bool,
 ) -> None:
-    if not made:
-        return
     issued = [Issued("device", one.certificate, name) for name, one in made.items()]
     registry.deliver(place, issued, replacing=lost, anew=anew)
     for name, identity in made.items():
@@ -132,6 +127,7 @@ def _deliver(
             torn.unlink()
         newfile.create_whole(_certificate_path(folder, name), identity.chain_pem(), _PUBLIC)
         newfile.create_whole(_key_path(folder, name), identity.key_pem())
+    registry.arrived([certificates.serial(one.certificate) for one in made.values()])
 
 
 def _check_free(folder: Path, device_id: str, lost: CertificateRecord | None) -> None:
@@ -147,6 +143,12 @@ def _check_free(folder: Path, device_id: str, lost: CertificateRecord | None) ->
     for name in (path, _key_path(folder, device_id)):
         if os.path.lexists(name) and not (stale and name == path):
             raise exclusive.in_the_way(name)
+
+
+def _pending(place: str, registry: Registry) -> dict[str, CertificateRecord]:
+    """The certificates whose keys were on their way there when a run was broken off, by device."""
+    found = (one for of, one in registry.undelivered(place) if of.claim is None)
+    return {one.device_id: one for one in found if one.device_id is not None}
 
 
 def _is_whole(folder: Path, record: CertificateRecord | None) -> bool:

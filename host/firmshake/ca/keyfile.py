@@ -13,11 +13,12 @@ from firmshake.errors import Error
 
 # no key or chain of ours comes near it; a file that large is something else
 _LARGEST = 64 * 1024
+_ORIGINAL = "put back the original"
 
 
 def save(path: Path, key: PrivateKey, passphrase: bytes) -> None:
     """Write `key` to the new file `path`, encrypted. Raises OSError."""
-    newfile.create(path, pkcs8.encrypt(key, passphrase))
+    newfile.create_whole(path, pkcs8.encrypt(key, passphrase))
 
 
 def load(path: Path, passphrase: bytes) -> PrivateKey:
@@ -34,9 +35,9 @@ def load_certificate(path: Path) -> x509.Certificate:
     try:
         found = x509.load_pem_x509_certificates(read(path))
     except ValueError:
-        raise Error(f"{path} is not a PEM certificate", hint="put back the original") from None
+        raise Error(f"{path} is not a PEM certificate", hint=_ORIGINAL) from None
     if len(found) != 1:
-        raise Error(f"{path} holds {len(found)} certificates, not one")
+        raise Error(f"{path} holds {len(found)} certificates, not one", hint=_ORIGINAL)
     return found[0]
 
 
@@ -50,7 +51,9 @@ def read(path: Path) -> bytes:
             f"no file {path}", hint="the CA's folder is not complete: put back a copy of it"
         ) from None
     except OSError as error:
-        raise Error(f"can't read {path}: {error.strerror}") from None
+        raise Error(
+            f"can't read {path}: {error.strerror}", hint="check that it is a file that you may read"
+        ) from None
     if len(content) > _LARGEST:
-        raise Error(f"{path} is too large to be a key or a certificate")
+        raise Error(f"{path} is too large to be a key or a certificate", hint=_ORIGINAL)
     return content

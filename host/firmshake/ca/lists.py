@@ -9,7 +9,7 @@ from pathlib import Path
 
 from firmshake import newfile
 from firmshake.ca import certificate as certificates
-from firmshake.ca import crlfile
+from firmshake.ca import crlfile, store
 from firmshake.ca.certificate import Issuer
 from firmshake.ca.crl import Revoked
 from firmshake.ca.profiles import Profile
@@ -53,18 +53,40 @@ def publish(
     return record, count
 
 
-def gather(folder: Path, places: Places, target: Path) -> None:
-    """Put the lists of all CAs, those that are there, one after the other into `target`, as PEM.
+def counting(folder: Path, places: Places, registry: Registry) -> list[Place]:
+    """Return the CAs whose lists count: the root, and each intermediate that was not revoked.
 
-    Of two certificates with one key the later has the list. Raises OSError, with the old file left.
+    Of two certificates with one key the later has the list.
     """
-    by_key = {place.key: place for place in (places.root, *places.intermediates)}
+    by_key: dict[str, list[Place]] = {}
+    for place in (places.root, *places.intermediates):
+        by_key.setdefault(place.key, []).append(place)
+    return [
+        every[-1]
+        for every in by_key.values()
+        if not all(_is_revoked(folder, place, registry) for place in every)
+    ]
+
+
+def gather(folder: Path, places: Places, registry: Registry, target: Path) -> None:
+    """Put the lists that count, those that are there, one after the other into `target`, as PEM.
+
+    That of a revoked CA is left out, and locks out all that it has signed, and all that a thief of
+    its key signs: mosquitto looks for nothing but the list of the certificate's own issuer, and
+    refuses where it finds none (OpenSSL's X509_V_FLAG_CRL_CHECK without _ALL).
+    Raises OSError, with the old file left.
+    """
     with newfile.replacing(target, crlfile.PUBLIC) as stream:
-        for place in reversed(by_key.values()):
+        for place in reversed(counting(folder, places, registry)):
             path = folder / place.crl
             if path.exists():
                 with path.open("rb") as source:
                     shutil.copyfileobj(source, stream)
+
+
+def _is_revoked(folder: Path, place: Place, registry: Registry) -> bool:
+    row = registry.certificate(certificates.serial(store.certificate(folder, place)))
+    return row is not None and row.revoked_at is not None
 
 
 def _validity(profile: Profile) -> timedelta:

@@ -122,7 +122,7 @@ def add(folder: Path, places: Places, made: Issuer, key: str | bytes) -> Places:
     folder's ca.toml is left alone. Raises OSError, with no file left.
     """
     place = _free(folder, key)
-    newfile.create(folder / place.certificate, certificates.pem(made.certificate), _PUBLIC)
+    newfile.create_whole(folder / place.certificate, certificates.pem(made.certificate), _PUBLIC)
     try:
         if isinstance(key, bytes):
             keyfile.save(folder / place.key, made.key, key)

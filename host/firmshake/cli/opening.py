@@ -51,7 +51,7 @@ class Opened:
         from firmshake.ca import store
 
         folder = self.fleet.ca_folder
-        for place in revocation.signing(folder, self.places, now):
+        for place in revocation.signing(folder, self.places, self.registry, now):
             if place.key != self.places.issuing.key:
                 store.open_issuer(folder, place, self.secret_of(place))
 

@@ -27,9 +27,9 @@ def ask(
 ) -> bytes:
     """Return the passphrase from file descriptor `fd`, or asked for where that is None.
 
-    With `confirm` it is a new one: asked for twice, not too short, and not an obvious one. From a file
-    descriptor the first line is taken, and what follows it is left there. `option` is the one that
-    gives a descriptor.
+    With `confirm` it is a new one: asked for twice, not too short, and not an obvious one. From a
+    file descriptor the first line is taken, and what follows it is left there. `option` is the one
+    that gives a descriptor.
     Raises Error where there is nothing to be had, of usage where there is no way to ask.
     """
     if fd is None or _is_terminal(fd):
@@ -59,6 +59,8 @@ def ask_other(what: str, *, confirm: bool) -> bytes | None:
 
 
 def _checked(secret: bytes, new: bool, what: str) -> bytes:
+    if len(secret) > LONGEST:
+        raise Error(f"the {what} is longer than {LONGEST} bytes", status=2)
     if new and len(secret) < SHORTEST:
         raise Error(f"the {what} is too short", hint=f"use {SHORTEST} characters or more", status=2)
     if new and guessing.is_obvious(secret):
@@ -67,8 +69,6 @@ def _checked(secret: bytes, new: bool, what: str) -> bytes:
             hint="four words or more that somebody drew by lot are good, and can be kept in mind",
             status=2,
         )
-    if len(secret) > LONGEST:
-        raise Error(f"the {what} is longer than {LONGEST} bytes", status=2)
     return secret
 
 

@@ -13,7 +13,7 @@ TARGETS: Mapping[str, str] = {
     "emqx": "EMQX 5.8 or later",
     "hivemq": "HiveMQ Community Edition or HiveMQ 4",
     "nanomq": "NanoMQ 0.22 or later",
-    "rabbitmq": "RabbitMQ 4 with its MQTT plugin",
+    "rabbitmq": "RabbitMQ 3.8 or later, with its MQTT plugin",
     "aws-iot": "AWS IoT Core",
     "azure-dps": "Azure IoT Hub Device Provisioning Service",
     "step-ca": "smallstep's step-ca, run with this CA",

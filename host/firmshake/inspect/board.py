@@ -6,13 +6,12 @@ Does no I/O. The same for a filesystem in an image and for a drive that is mount
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import PurePosixPath
 
 from firmshake.ca.certchecks import CA, DEVICE
 from firmshake.ca.finding import NOTE, Finding
 from firmshake.inspect.desk import Desk
-from firmshake.inspect.papers import of_certificate
+from firmshake.inspect.papers import judged
 from firmshake.inspect.texts import said_by_board
 from firmshake.inspect.thing import Thing
 
@@ -58,21 +57,7 @@ def in_role(one: Thing, path: str, desk: Desk) -> Thing:
     if one.kind == "private_key" and one.sealed:
         return one.with_findings(said_by_board("encrypted_key"))
     role = ROLES.get(stem, "")
-    if not role:
-        return one
-    if one.certificate is not None:
-        return _judged(one, role, desk)
-    inside = list(one.inside)
-    for place, part in enumerate(inside):
-        # behind the board's own stand its intermediates
-        if part.certificate is not None:
-            inside[place] = _judged(part, role if place == 0 else CA, desk)
-    return replace(one, inside=tuple(inside))
-
-
-def _judged(one: Thing, role: str, desk: Desk) -> Thing:
-    assert one.certificate is not None
-    return of_certificate(one.certificate, one.where, desk.now, role)
+    return judged(one, role, desk.now) if role else one
 
 
 def missing(paths: list[str]) -> list[Finding]:

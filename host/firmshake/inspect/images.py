@@ -194,7 +194,7 @@ def _filled(runs: Sequence[Run]) -> Iterator[Run]:
 def _of_uf2(found: uf2.Uf2) -> Iterator[Finding]:
     fix = "Get the file again; a board may stop half-written, and needs BOOTSEL to be saved."
     if found.broken:
-        what = f"{len(found.broken):,} blocks are damaged, the first is number {found.broken[0]}."
+        what = f"Damaged: {_counted(found.broken)}, from place {found.broken[0]} in the file on."
         yield Finding(WRONG, "damaged", what, fix)
     if found.rest:
         what = f"It is cut off: {found.rest} bytes of its last block are there."
@@ -202,12 +202,10 @@ def _of_uf2(found: uf2.Uf2) -> Iterator[Finding]:
     for part in found.parts:
         if part.missing:
             first = part.missing[0]
-            what = (
-                f"{len(part.missing):,} blocks of {part.name} are missing, from number {first} on."
-            )
+            what = f"Missing: {_counted(part.missing)} of {part.name}, from number {first} on."
             yield Finding(WRONG, "missing_blocks", what, fix)
         if part.repeated:
-            what = f"{len(part.repeated):,} block numbers of {part.name} are there twice."
+            what = f"There more than once: {_counted(part.repeated)} of {part.name}."
             again = "UF2 files cannot be put together by copying: make one from the parts."
             yield Finding(WRONG, "repeated_blocks", what, again)
         if part.overlaps:
@@ -218,3 +216,7 @@ def _of_uf2(found: uf2.Uf2) -> Iterator[Finding]:
             yield Finding(WARNING, "no_family", what, "Get one that is made for this chip.")
     if not found.parts:
         yield Finding(WRONG, "damaged", "No block of it is for flash.", fix)
+
+
+def _counted(places: Sequence[int]) -> str:
+    return f"{len(places):,} block{'' if len(places) == 1 else 's'}"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import pkcs7 as library
 
-from firmshake.ca.certchecks import check_certificate, check_key, role_of
+from firmshake.ca.certchecks import CA, check_certificate, check_key, role_of
 from firmshake.ca.checks import spki
 from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
 from firmshake.inspect.desk import Desk
@@ -54,6 +55,18 @@ def of_certificate(found: x509.Certificate, where: str, now: datetime, role: str
             spki=key,
             certificate=found,
         )
+
+
+def judged(one: Thing, role: str, now: datetime) -> Thing:
+    """The thing with its certificates judged anew: the first for `role`, those behind it as CAs."""
+    if one.certificate is not None:
+        return replace(of_certificate(one.certificate, one.where, now, role), exposed=one.exposed)
+    inside = list(one.inside)
+    for place, part in enumerate(inside):
+        if part.certificate is not None:
+            inside[place] = judged(part, role, now)
+            role = CA
+    return replace(one, inside=tuple(inside))
 
 
 def _facts(found: x509.Certificate, key: bytes, now: datetime) -> Iterator[tuple[str, str]]:
@@ -196,7 +209,7 @@ def pkcs7(data: bytes, where: str, desk: Desk) -> Thing:
     except certview.ODD as error:
         return damaged("pkcs7", where, reason(error), "malformed")
     inside = [
-        of_certificate(one, f"{where}, certificate {number}", desk.now)
+        certificate(certview.der(one), f"{where}, certificate {number}", desk)
         for number, one in enumerate(found[:_MOST_CERTIFICATES], 1)
     ]
     what = "Boards and brokers do not read PKCS#7."

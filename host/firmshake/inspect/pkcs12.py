@@ -10,9 +10,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
-from firmshake.inspect import keys, locks
+from firmshake.inspect import keys, locks, papers
 from firmshake.inspect.desk import Desk, open_lock
-from firmshake.inspect.papers import of_certificate
 from firmshake.inspect.thing import Thing
 from firmshake.serverview import certview
 from firmshake_agent.der import BadDer
@@ -89,7 +88,7 @@ def _inside(
         )
     held = [one for one in (opened.cert, *opened.additional_certs) if one is not None]
     made += [
-        of_certificate(one.certificate, f"{where}, certificate {number}", desk.now)
+        papers.certificate(certview.der(one.certificate), f"{where}, certificate {number}", desk)
         for number, one in enumerate(held, 1)
     ]
     return tuple(made)

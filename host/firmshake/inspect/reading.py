@@ -16,7 +16,7 @@ from firmshake.ca.finding import NOTE, WARNING, Finding
 from firmshake.errors import Error
 from firmshake.inspect import board, filesystem, recognise
 from firmshake.inspect.desk import Desk
-from firmshake.inspect.papers import of_certificate
+from firmshake.inspect.papers import judged
 from firmshake.inspect.thing import Thing
 from firmshake.project import BROKER_FOLDER, CA_FOLDER, FLEET_FILE
 
@@ -180,19 +180,7 @@ def _in_place(one: Thing, path: Path, root: Path, desk: Desk, *, project: bool) 
     if not project or folder not in (CA_FOLDER, BROKER_FOLDER):
         return one
     first = CA if folder == CA_FOLDER or path.stem == "ca" else BROKER
-    if one.certificate is not None:
-        return _judged(one, first, desk)
-    inside = list(one.inside)
-    for place, part in enumerate(inside):
-        if part.certificate is not None:
-            inside[place] = _judged(part, first if place == 0 else CA, desk)
-    return replace(one, inside=tuple(inside))
-
-
-def _judged(one: Thing, role: str, desk: Desk) -> Thing:
-    assert one.certificate is not None
-    made = of_certificate(one.certificate, one.where, desk.now, role)
-    return replace(made, exposed=one.exposed)
+    return judged(one, first, desk.now)
 
 
 def _first_line(path: Path) -> str:

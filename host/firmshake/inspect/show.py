@@ -70,7 +70,7 @@ def show(things: Sequence[Thing]) -> RenderableType:
 
 def _whole(one: Thing) -> Iterator[RenderableType]:
     name = "standard input" if one.where == "-" else one.where
-    yield Line(Text(printable(f"{name}: {one.title}"), "bold"))
+    yield Text(printable(f"{name}: {one.title}"), "bold")
     said = one.said()
     for number, (of, found) in enumerate(said):
         again = number + 1 < len(said) and said[number + 1][1].fix == found.fix

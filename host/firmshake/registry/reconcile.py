@@ -6,8 +6,9 @@ Memory is bounded but for the serial numbers of what was revoked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 
 from cryptography import x509
 
@@ -19,6 +20,8 @@ from firmshake.registry.store import Registry
 
 _ISSUED = ("issued", "imported")
 _TOLD_EVERY = 500
+# entries that are in memory at a time
+_AT_ONCE = 1000
 
 Fields = dict[str, str | int]
 
@@ -60,23 +63,14 @@ class Reconciliation:
 
     def _entries(self) -> Iterator[Fields]:
         """The log's entries that can be read, the chain being looked at on the way."""
-
-        def seen() -> Iterator[Entry]:
-            for entry in self.registry.log():
-                self.head = entry
-                readable.append(entry)
-                yield entry
-
-        readable: list[Entry] = []
-        for words in chain(log.broken(seen()), [""]):
-            if words:
+        rest = self.registry.log()
+        while part := list(islice(rest, _AT_ONCE)):
+            for words in log.broken(part, self.head):
                 self.wrong(f"the log: {words}")
-            for entry in readable:
-                try:
+            for entry in part:
+                with suppress(ValueError, RecursionError):  # it was told already
                     yield {"event": "", **entry.fields}
-                except (ValueError, RecursionError):
-                    continue  # it was told already
-            readable.clear()
+            self.head = part[-1]
 
     def _match(
         self, fields: Fields, rows: Iterator[tuple[CertificateRecord, bytes]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,13 @@ from firmshake.cli import opening, parameters
 from firmshake.cli.ca import listing
 
 if TYPE_CHECKING:
-    from firmshake.registry import Registry
+    from firmshake.ca.store import Places
+    from firmshake.project import Project
+    from firmshake.registry import CrlRecord, Registry
 
 _DAYS = {"d": 1, "w": 7, "y": 365}
 _REMEDIES = {
+    "crl": "firmshake ca crl, which takes the root's key for the root's list (--root)",
     "root": "a new CA for the whole fleet: firmshake init, and provision every board",
     "intermediate": "firmshake ca intermediate",
     "broker": "firmshake ca broker",
@@ -56,30 +60,41 @@ def command(within: timedelta, as_json: bool, folder: Path) -> None:
 
     Nothing on standard output means that nothing is due.
     """
-    _, _, registry = opening.load(folder)
+    fleet, places, registry = opening.load(folder)
     now = datetime.now(UTC)
-    due = 0
+    remedies = {}
     for one in registry.expiring(now + within):
-        due += 1
-        click.echo(listing.as_json(one) if as_json else listing.line(one, now))
-        if not as_json and due == 1:
-            click.echo(f"  {_REMEDIES[one.kind]}", err=True)
-    due += _lists(registry, now + within, now, as_json)
-    if not due:
+        click.echo(listing.as_json(one) if as_json else listing.lines(one, now))
+        remedies[one.kind] = _REMEDIES[one.kind]
+    for subject, crl in _lists(fleet, places, registry, now + within):
+        click.echo(_list_json(crl) if as_json else _list_line(subject, crl, now))
+        remedies["crl"] = _REMEDIES["crl"]
+    if not remedies:
         click.echo(f"nothing expires before {now + within:%Y-%m-%d}", err=True)
+    for kind, remedy in {} if as_json else remedies.items():
+        click.echo(f"{kind}: {remedy}", err=True)
 
 
-def _lists(registry: Registry, before: datetime, now: datetime, as_json: bool) -> int:
-    """Print the lists that are due; return how many."""
-    last = {one.issuer: one for one in registry.crls()}
-    due = [one for one in last.values() if one.next_update < before]
-    for one in due:
-        if as_json:
-            fields = {"kind": "crl", "issuer": one.issuer, "number": one.number}
-            click.echo(json.dumps(fields | {"not_after": one.next_update.isoformat()}))
-            continue
-        past = "was due" if one.next_update <= now else "next is due"
-        click.echo(f"crl          of {one.issuer:<25.16} {past} {one.next_update:%Y-%m-%d}")
-    if due and not as_json:
-        click.echo("  firmshake ca crl", err=True)
-    return len(due)
+def _lists(
+    fleet: Project, places: Places, registry: Registry, before: datetime
+) -> Iterator[tuple[str, CrlRecord]]:
+    """The lists that are due, each with the name of its CA."""
+    from firmshake.ca import certificate as certificates
+    from firmshake.ca import lists, store
+
+    for place in lists.counting(fleet.ca_folder, places, registry):
+        own = store.certificate(fleet.ca_folder, place)
+        last = registry.last_crl(certificates.own_key(own))
+        # a CA that has ended needs none any more
+        if last and last.next_update < min(before, own.not_valid_after_utc):
+            yield certificates.subject(own), last
+
+
+def _list_line(subject: str, one: CrlRecord, now: datetime) -> str:
+    past = "was due" if one.next_update <= now else "next is due"
+    return f"{'crl':<12} {subject}: {past} {one.next_update:%Y-%m-%d}"
+
+
+def _list_json(one: CrlRecord) -> str:
+    fields = {"kind": "crl", "issuer": one.issuer, "number": one.number}
+    return json.dumps(fields | {"not_after": one.next_update.isoformat()})

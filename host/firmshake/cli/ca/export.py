@@ -101,7 +101,7 @@ def command(
     else:
         files, lines = _broker(target, material, keystore_passphrase_fd, dns), {}
     exporting.write(out, files, lines, registry, now)
-    _report(target, out, [*files, *lines], has_key=with_key)
+    _report(target, out, [*files, *lines], material)
 
 
 def _check_options(context: click.Context, target: str) -> None:
@@ -235,11 +235,13 @@ def _broker(
     return makes[target](material)
 
 
-def _report(target: str, out: Path, names: list[str], has_key: bool) -> None:
+def _report(target: str, out: Path, names: list[str], material: Material) -> None:
     click.echo(f"{out}: {TARGETS[target]}")
     for name in sorted(names):
         click.echo(f"  {name}")
-    if has_key:
+    if target == "nanomq" or (target == "emqx" and not material.crl_url):
+        click.echo("revoked devices get in there: README.txt says what to do", err=True)
+    if material.broker_key is not None:
         click.echo(
             "it holds the broker's private key: carry it encrypted, delete it here", err=True
         )

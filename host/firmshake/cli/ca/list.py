@@ -30,4 +30,4 @@ def command(
     for one in registry.certificates(kind=kind, device_id=device):
         if revoked and one.revoked_at is None:
             continue
-        click.echo(listing.as_json(one) if as_json else listing.line(one, now))
+        click.echo(listing.as_json(one) if as_json else listing.lines(one, now))

@@ -1,4 +1,4 @@
-"""How a certificate's record is printed: as a line for people, or as an object for programs."""
+"""How a certificate's record is printed: for people, or as an object for programs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from firmshake.wording import printable
+
 if TYPE_CHECKING:
     from firmshake.registry import CertificateRecord
 
 
-def line(one: CertificateRecord, now: datetime) -> str:
-    """Return the record as one line: kind, name, how it stands, serial number."""
-    return f"{one.kind:<12} {one.subject:<28} {standing(one, now):<34} {one.serial_number}"
+def lines(one: CertificateRecord, now: datetime) -> str:
+    """Return the record as two lines, which 80 columns hold: what it is, and its serial number."""
+    name = printable(one.subject)  # one from elsewhere may have any
+    return f"{one.kind:<12} {name:<26} {standing(one, now)}\n{'':<12} {one.serial_number}"
 
 
 def standing(one: CertificateRecord, now: datetime) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from firmshake.cli.ca import root
 from firmshake.errors import Error
 
 if TYPE_CHECKING:
+    from firmshake.ca.identity import PrivateKey
     from firmshake.ca.store import Place, Places
 
 
@@ -55,13 +57,34 @@ def command(
     fd = root_passphrase_fd if of_root else passphrase_fd
     whose = "root CA passphrase" if of_root else "CA passphrase"
     old = asking.ask(fd, what=f"present {whose}")
-    keys = [store.open_key(fleet.ca_folder, place, old) for place in mine]
+    keys, refused = _opened(fleet.ca_folder, mine, old)
+    if not keys:
+        raise next(iter(refused.values()))
     new = asking.ask(new_passphrase_fd, confirm=True, what=f"new {whose}")
-    for place, key in zip(mine, keys, strict=True):
+    # where a run before was broken off, some have the new one already
+    more, refused = _opened(fleet.ca_folder, list(refused), new)
+    if refused:
+        raise next(iter(refused.values()))
+    for place, key in (keys | more).items():
         store.seal(fleet.ca_folder, place, key, new)
         click.echo(f"{fleet.ca_folder / place.key}: encrypted with the new passphrase")
     if places.keyring and not of_root:
         _remember(fleet.ca_folder, places, mine[0], new)
+
+
+def _opened(
+    folder: Path, places: Sequence[Place], secret: bytes
+) -> tuple[dict[Place, PrivateKey], dict[Place, Error]]:
+    """The keys that the passphrase opens, and what was said of the others."""
+    from firmshake.ca import store
+
+    keys, refused = {}, {}
+    for place in places:
+        try:
+            keys[place] = store.open_key(folder, place, secret)
+        except Error as error:
+            refused[place] = error
+    return keys, refused
 
 
 def _remember(folder: Path, places: Places, place: Place, secret: bytes) -> None:

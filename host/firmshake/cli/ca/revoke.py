@@ -13,6 +13,7 @@ import click
 from firmshake.cli import opening, parameters
 from firmshake.cli.ca import publishing, root
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.registry import CertificateRecord
@@ -79,7 +80,8 @@ def command(
     opened.check_others(now)
     registry.revoke(list(found), reason)
     for one in found.values():
-        click.echo(f"revoked {one.serial_number} of {one.subject} ({one.kind}): {reason}")
+        click.echo(f"{one.kind} {printable(one.subject)}: revoked, {reason}")
+        click.echo(f"  serial       {one.serial_number}")
     with publishing.progress() as told:
         lists = revocation.publish(
             fleet, registry, opened.secret_of, now=now, root=top, progress=told
@@ -91,5 +93,5 @@ def _confirm(found: Sequence[CertificateRecord], reason: str) -> None:
     if not sys.stdin.isatty():
         raise Error("no terminal to ask whether that is meant", hint="say so with --yes", status=2)
     for one in found:
-        click.echo(f"{one.kind} {one.subject}: certificate {one.serial_number}", err=True)
+        click.echo(f"{one.kind} {printable(one.subject)}: {one.serial_number}", err=True)
     click.confirm(f"revoke for good, as {reason}?", abort=True, err=True)

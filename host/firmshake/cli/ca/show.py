@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from firmshake.cli import opening, parameters
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
-    from firmshake.ca.store import Place
-    from firmshake.registry import Registry
+    from firmshake.ca.store import Place, Places
+    from firmshake.registry import CertificateRecord, Registry
 
 _KINDS = ("device", "broker", "intermediate", "root", "other")
 
@@ -28,12 +29,8 @@ def command(as_json: bool, folder: Path) -> None:
     """
     fleet, places, registry = opening.load(folder)
     now = datetime.now(UTC)
-    every = [("root", places.root)]
-    every += [
-        ("issuing" if place is places.issuing else "retired", place)
-        for place in reversed(places.intermediates)
-    ]
-    cas = [_described(fleet.ca_folder, role, place, registry) for role, place in every]
+    every = [places.root, *reversed(places.intermediates)]
+    cas = [_described(fleet.ca_folder, places, place, registry) for place in every]
     counts = {
         kind: dict(zip(("good", "revoked", "expired"), registry.count(kind, now), strict=True))
         for kind in _KINDS
@@ -41,12 +38,19 @@ def command(as_json: bool, folder: Path) -> None:
     head = registry.head()
     log = {"entries": head.seq, "head": head.sha256} if head else {"entries": 0, "head": ""}
     if as_json:
-        click.echo(json.dumps({"cas": cas, "certificates": counts, "log": log}))
-    else:
-        _print(cas, counts, log)
+        said = {"cas": cas, "keyring": places.keyring, "certificates": counts, "log": log}
+        click.echo(json.dumps(said))
+        return
+    for ca in cas:
+        _print(ca)
+    if places.keyring:
+        click.echo("the system's keyring is asked for what opens the issuing CA's key")
+    _print_counts(counts)
+    click.echo(f"log      {log['entries']:,} entries")
+    click.echo(f"  head         {log['head']}")
 
 
-def _described(folder: Path, role: str, place: Place, registry: Registry) -> dict[str, Any]:
+def _described(folder: Path, places: Places, place: Place, registry: Registry) -> dict[str, Any]:
     from firmshake.ca import certificate as certificates
     from firmshake.ca import store
 
@@ -54,7 +58,7 @@ def _described(folder: Path, role: str, place: Place, registry: Registry) -> dic
     crl = registry.last_crl(certificates.own_key(found))
     absent = not place.in_token and not (folder / place.key).exists()
     return {
-        "role": role,
+        "role": _role(places, place, registry.certificate(certificates.serial(found))),
         "name": certificates.subject(found),
         "key_type": certificates.key_type_of(found),
         "not_after": found.not_valid_after_utc.isoformat(),
@@ -67,22 +71,31 @@ def _described(folder: Path, role: str, place: Place, registry: Registry) -> dic
     }
 
 
-def _print(
-    cas: list[dict[str, Any]], counts: dict[str, dict[str, int]], log: dict[str, Any]
-) -> None:
-    for ca in cas:
-        click.echo(f"{ca['role']:<8} {ca['name']}")
-        click.echo(f"  valid until  {ca['not_after'][:10]}")
-        click.echo(f"  key          {ca['key_type']}, {_where(ca)}")
-        if ca["crl_number"]:
-            due = ca["crl_next_update"][:10]
-            click.echo(f"  CRL          number {ca['crl_number']}, the next is due by {due}")
-        click.echo(f"  SHA-256      {ca['fingerprint_sha256']}")
-    click.echo("issued   in force, revoked, expired")
-    for kind, (good, revoked, expired) in ((k, v.values()) for k, v in counts.items()):
-        if good or revoked or expired:
-            click.echo(f"  {kind:<12} {good:,}, {revoked:,}, {expired:,}")
-    click.echo(f"log      {log['entries']:,} entries, head {log['head']}")
+def _role(places: Places, place: Place, row: CertificateRecord | None) -> str:
+    if place is places.root:
+        return "root"
+    if place is places.issuing:
+        return "issuing"
+    return "revoked" if row and row.revoked_at else "retired"
+
+
+def _print(ca: dict[str, Any]) -> None:
+    click.echo(f"{ca['role']:<8} {printable(ca['name'])}")
+    click.echo(f"  valid until  {ca['not_after'][:10]}")
+    click.echo(f"  key          {ca['key_type']}, {_where(ca)}")
+    if ca["crl_number"] and ca["role"] != "revoked":
+        due = ca["crl_next_update"][:10]
+        click.echo(f"  CRL          number {ca['crl_number']}, the next is due by {due}")
+    click.echo(f"  serial       {ca['serial_number']}")
+    click.echo(f"  SHA-256      {ca['fingerprint_sha256']}")
+
+
+def _print_counts(counts: dict[str, dict[str, int]]) -> None:
+    click.echo(f"{'issued':<14} {'in force':>12} {'revoked':>12} {'expired':>12}")
+    for kind, found in counts.items():
+        if any(found.values()):
+            numbers = " ".join(f"{number:>12,}" for number in found.values())
+            click.echo(f"  {kind:<12} {numbers}")
 
 
 def _where(ca: dict[str, Any]) -> str:
