@@ -16,6 +16,9 @@ from pathlib import Path
 
 from progress import complaint, say
 
+# the MicroPythons whose modules the agent is held against
+STUBS = ("esp32", "rp2")
+
 NO_PACKAGES = (
     "check the network and pip's settings (`.venv/bin/python -m pip config list`), then repeat; "
     "what is there already is not fetched again"
@@ -37,6 +40,10 @@ def provide(source: Path, folder: Path, pip_wheel: Callable[[], Path]) -> None:
     say("installing the pinned packages (about 60 MB the first time)")
     _pip(str(python), "-r", str(source / "requirements" / "build.txt"))
     _pip(str(python), "--no-build-isolation", "-r", str(source / "requirements" / "dev.txt"))
+    for board in STUBS:
+        # their modules have the names of Python's own: beside each other, and out of its sight
+        target = ("--upgrade", "--target", str(folder / "stubs" / board))
+        _pip(str(python), *target, "-r", str(source / "requirements" / f"stubs-{board}.txt"))
     say("installing firmshake from this folder")
     _pip(str(python), "--no-build-isolation", "--editable", str(source))
 

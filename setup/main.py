@@ -32,6 +32,7 @@ VENV_DEPENDS = (
     "setup/environment.py",
     "requirements/build.txt",
     "requirements/dev.txt",
+    *(f"requirements/stubs-{board}.txt" for board in environment.STUBS),
     "pyproject.toml",
 )
 TOOLS_DEPENDS = (
@@ -46,8 +47,8 @@ TOOLS_DEPENDS = (
 # what is fetched only where it is asked for: a demonstration needs none of it
 EXTRA = {
     "wide": ("micropython32",),
-    "tests": ("micropython32", "softhsm2", "rabbitmq"),
-    "benches": ("micropython32", "softhsm2", "rabbitmq", "easyrsa", "cfssl"),
+    "tests": ("micropython32", "softhsm2", "rabbitmq", "gnomekeyring"),
+    "benches": ("micropython32", "softhsm2", "rabbitmq", "gnomekeyring", "easyrsa", "cfssl"),
 }
 
 

@@ -1,8 +1,8 @@
 """The programs that tests and benches run firmshake against, from the machine or its own release.
 
-SoftHSM2 is loaded into our Python, and RabbitMQ's Erlang runs on the machine's libraries: packages
-of another release would want another libc. Each gets a folder of its own in `.tools`. Standard
-library only: this runs before anything is installed.
+SoftHSM2 is loaded into our Python, RabbitMQ's Erlang and GNOME's keyring run on the machine's
+libraries: packages of another release would want another libc. Each gets a folder of its own in
+`.tools`. Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Peer:
 PEERS = {
     "softhsm2": Peer("libsofthsm2"),
     "rabbitmq": Peer("rabbitmq-server", parts="erlang-"),
+    "gnomekeyring": Peer("gnome-keyring", parts="dbus-"),
     "easyrsa": Peer("easy-rsa"),
     "cfssl": Peer("golang-cfssl"),
 }
@@ -88,6 +89,9 @@ def _noted(name: str, root: Path) -> dict[str, list[str]]:
     if name == "rabbitmq":
         server = root / "usr/lib/rabbitmq/bin/rabbitmq-server"
         return {name: [str(server), str(_erlang(root)), _libraries(root)]}
+    if name == "gnomekeyring":
+        programs = [str(root / "usr/bin" / one) for one in ("gnome-keyring-daemon", "dbus-daemon")]
+        return {name: [*programs, _libraries(root)]}
     if name == "easyrsa":
         return {name: [str(root / "usr/share/easy-rsa/easyrsa")]}
     return {part: [str(root / "usr/bin" / part)] for part in _names(name)}
@@ -128,6 +132,8 @@ def _runs(name: str, found: dict[str, list[str]]) -> bool:
         trial = "{ok, _} = application:ensure_all_started(ssl), halt(0)."
         erl = str(Path(parts[1]) / "erl")
         return Path(parts[0]).exists() and _starts([erl, "-noshell", "-eval", trial], parts[2])
+    if name == "gnomekeyring":
+        return all(_starts([program, "--version"], parts[2]) for program in parts[:2])
     return _starts([*parts, "version"])
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from firmshake import revocation
 from firmshake.ca import certificate as certificates
 from firmshake.ca import crlfile, keyfile, lists, store
 from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
@@ -64,7 +65,7 @@ def audit(
     walk.walk()
     for finding in (
         *_noted(registry, head),
-        *_pending(walk.pending),
+        *_pending(walk.pending, project, places, registry, now),
         *_files(project, places, registry, now),
         *_lists(project, places, registry, now),
         *_broker(project, registry, now),
@@ -86,10 +87,22 @@ def _noted(registry: Registry, head: tuple[int, str] | None) -> Iterator[Finding
         yield Finding(WRONG, "log_replaced", what, _ALTERED)
 
 
-def _pending(pending: dict[str, int]) -> Iterator[Finding]:
-    for issuer, count in pending.items():
-        what = f"{count} revoked since the last list of the CA {issuer}"
-        yield Finding(WARNING, "list_outdated", what, "sign a new one: firmshake ca crl")
+def _pending(
+    pending: dict[str, int], project: Project, places: Places, registry: Registry, now: datetime
+) -> Iterator[Finding]:
+    """What was revoked and stands on no list yet; those of CAs that are no more don't count."""
+    folder = project.ca_folder
+    try:
+        signing = [places.root, *revocation.signing(folder, places, registry, now)]
+        cas = [(place, store.certificate(folder, place)) for place in signing]
+    except Error:
+        return  # a certificate can't be read: told elsewhere
+    for place, own in cas:
+        count = pending.get(certificates.own_key(own), 0)
+        if count:
+            what = f"{count} revoked since the last list of {certificates.subject(own)!r}"
+            command = "firmshake ca crl" + (" --root" if place == places.root else "")
+            yield Finding(WARNING, "list_outdated", what, f"sign a new one: {command}")
 
 
 def _files(
@@ -106,7 +119,10 @@ def _files(
             what = f"{path} is a certificate that the registry does not know"
             yield Finding(WRONG, "unknown_certificate", what, "put back the one that it was")
         if found.not_valid_after_utc <= now:
-            yield Finding(WARNING, "expired", f"{path} expired on {found.not_valid_after_utc:%F}")
+            retired = place in places.intermediates[:-1]
+            what = f"{path} expired on {found.not_valid_after_utc:%Y-%m-%d}"
+            fix = "" if retired else "nothing is issued any more: renew it"
+            yield Finding(NOTE if retired else WARNING, "expired", what, fix)
         yield from _key(project.ca_folder, place, place is places.root)
 
 
@@ -182,7 +198,7 @@ def _broker(project: Project, registry: Registry, now: datetime) -> Iterator[Fin
         yield Finding(WRONG, "mismatch", f"{path}: key and certificate don't match", remedy)
     if not _is_known(registry, found):
         what = f"{path} is a certificate that the registry does not know"
-        yield Finding(WARNING, "unknown_certificate", what, remedy)
+        yield Finding(WRONG, "unknown_certificate", what, remedy)
     if found.not_valid_after_utc <= now:
         yield Finding(WRONG, "expired", f"{path} expired: no board connects", remedy)
 

@@ -147,9 +147,12 @@ def identify(data: bytes) -> Firmware:
     Raises Error where it is not firmware, is cut off or damaged, is for an unknown chip, or holds
     an application alone.
     """
+    data, padding = _without_padding(data)
     if len(data) > LARGEST_FILE or data[:1] != bytes([IMAGE_MAGIC]):
         raise Error("it is not ESP32 firmware", hint=_GET_BIN)
     chip = _chip(data)
+    if padding not in (0, chip.boot_offset):
+        raise Error("its bootloader is at the wrong place", hint=_GET_BIN)
     if app_of(data) is not None:
         raise Error(
             "it holds only an application, for an update over the air",
@@ -251,6 +254,16 @@ def _chip(data: bytes) -> Chip:
         if chip.image_id == number:
             return chip
     raise Error(f"it is for a chip that is not known here (number {number})", hint=_GET_BIN)
+
+
+def _without_padding(data: bytes) -> tuple[bytes, int]:
+    """The data from its bootloader on, and how much erased flash stands before that.
+
+    CircuitPython's files begin with the flash, also where the chip boots from further on.
+    """
+    most = max(chip.boot_offset for chip in CHIPS)
+    kept = data[:most].lstrip(b"\xff") + data[most:]
+    return kept, len(data) - len(kept)
 
 
 def _cut_off(what: str) -> Error:

@@ -11,7 +11,7 @@ tree was written and while all of it was read back after a fresh mount.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,18 +23,8 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 4096
 
-# What MicroPython's esp32 port mounts with (extmod/vfs_lfs.c: lookahead and cache are sizes in
-# RAM, the rest is on disk). LittleFS stores a small file inside its directory up to the cache's
-# size, so a larger cache here would make files that the board cannot open.
-LITTLEFS_OPTIONS = {
-    "block_size": BLOCK_SIZE,
-    "read_size": 32,
-    "prog_size": 32,
-    "cache_size": 128,
-    "lookahead_size": 32,
-    # 2.0 mounts on every MicroPython; 2.1 does not on those with LittleFS before 2.6
-    "disk_version": 0x0002_0000,
-}
+# 2.0 mounts on every MicroPython; 2.1 does not on those with LittleFS before 2.6
+_DISK_VERSION = 0x0002_0000
 
 # The smallest that LittleFS can hold a superblock and one directory in
 _SMALLEST_BLOCK_COUNT = 4
@@ -45,6 +35,26 @@ _SMALLEST_BLOCK_COUNT = 4
 MERGE_GAP_BLOCKS = 1
 
 ERASED = 0xFF
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What a port of MicroPython mounts LittleFS with, in bytes.
+
+    The cache is four times what is programmed at once (extmod/vfs_lfsx.c). It is memory of the
+    board, but it shows on flash: a small file lies inside its folder up to the cache's size, so an
+    image made with a larger one would hold files that the board cannot open.
+    """
+
+    prog_size: int
+    cache_size: int
+    read_size: int = 32
+    lookahead_size: int = 32
+
+
+ESP32 = Parameters(prog_size=32, cache_size=128)
+# flash of the RP2 boards is programmed by pages of 256 (ports/rp2/modules/_boot.py)
+RP2 = Parameters(prog_size=256, cache_size=1024)
 
 
 class Run(NamedTuple):
@@ -87,21 +97,24 @@ class Image:
         return f"Image(block_count={self.block_count}, blocks={len(self.blocks)})"
 
 
-def build(files: Mapping[str, bytes], block_count: int) -> Image:
+def build(files: Mapping[str, bytes], block_count: int, parameters: Parameters = ESP32) -> Image:
     """Make a filesystem of `block_count` blocks that holds `files` (absolute path: contents).
 
-    Raises Error where the files do not fit, or a name is not one that LittleFS can hold.
+    `parameters` are those that the board's port mounts with. Raises Error where the files do not
+    fit, or a name is not one that LittleFS can hold.
     """
     from littlefs import LittleFS, LittleFSError
 
     if block_count < _SMALLEST_BLOCK_COUNT:
-        raise _too_small(block_count)
+        raise _too_small(files, block_count)
     flash = _Flash()
     context: dict[str, Any] = {
         "context": flash,
+        "block_size": BLOCK_SIZE,
         "block_count": block_count,
+        "disk_version": _DISK_VERSION,
         "mount": False,
-        **LITTLEFS_OPTIONS,
+        **asdict(parameters),
     }
     try:
         filesystem = LittleFS(**context)
@@ -115,7 +128,7 @@ def build(files: Mapping[str, bytes], block_count: int) -> Image:
         _check(again, files)
     except LittleFSError as error:
         if error.code == LittleFSError.Error.LFS_ERR_NOSPC:
-            raise _too_small(block_count) from None
+            raise _too_small(files, block_count) from None
         raise Error(f"the board's filesystem cannot be built: {error}") from None
     return Image(block_count, {block: bytes(flash.block(block)) for block in sorted(flash.touched)})
 
@@ -193,8 +206,10 @@ def _check(filesystem: LittleFS, files: Mapping[str, bytes]) -> None:
     assert found == {f"/{path.lstrip('/')}": data for path, data in files.items()}
 
 
-def _too_small(block_count: int) -> Error:
+def _too_small(files: Mapping[str, bytes], block_count: int) -> Error:
+    size = sum(map(len, files.values()))
     return Error(
-        f"the files do not fit in the board's filesystem of {block_count * BLOCK_SIZE // 1024} KiB",
+        f"{size / 1024:,.0f} KiB in {len(files)} files do not fit in the board's filesystem"
+        f" of {block_count * BLOCK_SIZE // 1024:,} KiB",
         hint="use a board with more flash, or firmware that leaves more of it to the filesystem",
     )

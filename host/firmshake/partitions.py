@@ -20,6 +20,7 @@ TABLE_SIZE = 0xC00
 
 APP = 0x00
 DATA = 0x01
+FAT = 0x81  # subtype of DATA
 
 SECTOR = 4096
 
@@ -102,6 +103,22 @@ def filesystem_region(table: Sequence[Partition], flash_size: int) -> Region:
     return Region(end, (flash_size - end) // SECTOR * SECTOR)
 
 
+def fat_region(table: Sequence[Partition], flash_size: int) -> Region:
+    """Where CircuitPython mounts its filesystem on a board with `flash_size` bytes of flash.
+
+    It is the table's partition of data and subtype FAT (ports/espressif/esp-idf-config, named
+    `user_fs` or `ffat`). Raises Error where there is none, or it lies beyond the flash.
+    """
+    for partition in table:
+        if partition.kind == DATA and partition.subtype == FAT and partition.label in _FAT_LABELS:
+            return _within(partition, flash_size)
+    raise Error(
+        "the firmware keeps no FAT filesystem, which CircuitPython has",
+        hint="write CircuitPython in the same run: --firmware FILE",
+    )
+
+
+_FAT_LABELS = ("user_fs", "ffat")
 _DAMAGED = "the partition table is damaged"
 
 

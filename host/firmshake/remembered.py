@@ -107,14 +107,17 @@ def _told(what: str) -> Iterator[None]:
     except Error:
         raise
     except Exception as error:  # noqa: BLE001  # the backends are others', and raise what they like
-        reason = _REASONS.get(type(error).__name__, type(error).__name__)
+        name = "OSError" if isinstance(error, OSError) else type(error).__name__
+        reason = _REASONS.get(name, name)
         raise Error(f"the system's keyring {what}: {reason}", hint=_HINT) from None
 
 
-# by the names of keyring.errors
+# by name, most of them of keyring.errors
 _REASONS = {
     "KeyringLocked": "it is locked",
     "InitError": "it does not answer",
+    "OSError": "it does not answer",  # the session's bus is gone
+    "RuntimeError": "it does not answer",
     "NoKeyringError": "there is none",
     "PasswordSetError": "it refused",
     "PasswordDeleteError": "it refused",

@@ -112,6 +112,19 @@ class RabbitMQ:
         return found | ({"LD_LIBRARY_PATH": self.libraries} if self.libraries else {})
 
 
+@dataclass(frozen=True)
+class GnomeKeyring:
+    """What starts the desktop's keyring in a session of its own: `bus` is its D-Bus daemon."""
+
+    daemon: Path
+    bus: Path
+    libraries: str
+
+    def environment(self) -> dict[str, str]:
+        """What the environment of both has to say besides."""
+        return {"LD_LIBRARY_PATH": self.libraries} if self.libraries else {}
+
+
 def softhsm2() -> Path:
     """The PKCS#11 module of SoftHSM2, for this machine's own programs. Raises Error if absent."""
     return Path(_peer("softhsm2")[0])
@@ -126,6 +139,12 @@ def rabbitmq() -> RabbitMQ:
     """What starts a RabbitMQ. Raises Error where there is none."""
     server, erlang, libraries = _peer("rabbitmq")
     return RabbitMQ(Path(server), Path(erlang), libraries)
+
+
+def gnomekeyring() -> GnomeKeyring:
+    """What starts a GNOME keyring. Raises Error where there is none."""
+    daemon, bus, libraries = _peer("gnomekeyring")
+    return GnomeKeyring(Path(daemon), Path(bus), libraries)
 
 
 def easyrsa() -> list[str]:
@@ -146,7 +165,8 @@ def installed(name: str) -> list[str]:
     """What the machine itself has of a peer, in the form of the manifest; empty where it has none.
 
     SoftHSM2's is its module and a list of folders with libraries; RabbitMQ's is its script, the
-    folder of erl, and the same list; for the others it is a command.
+    folder of erl, and the same list; GNOME's keyring's is its daemon, that of D-Bus, and the list;
+    for the others it is a command.
     """
     if name == "softhsm2":
         module = _first(SOFTHSM2_PLACES)
@@ -154,6 +174,9 @@ def installed(name: str) -> list[str]:
     if name == "rabbitmq":
         server, erl = _first(RABBITMQ_PLACES) or _on_path("rabbitmq-server"), _on_path("erl")
         return [str(server), str(Path(erl).parent), ""] if server and erl else []
+    if name == "gnomekeyring":
+        daemon, bus = _on_path("gnome-keyring-daemon"), _on_path("dbus-daemon")
+        return [daemon, bus, ""] if daemon and bus else []
     path = _on_path(name) or (_first(EASYRSA_PLACES) if name == "easyrsa" else None)
     return [str(path)] if path else []
 
@@ -162,6 +185,7 @@ def installed(name: str) -> list[str]:
 PEERS = {
     "softhsm2": ("make test", "softhsm2"),
     "rabbitmq": ("make test", "rabbitmq-server"),
+    "gnomekeyring": ("make test", "gnome-keyring"),
     "easyrsa": ("make bench", "easy-rsa"),
     "cfssl": ("make bench", "golang-cfssl"),
     "cfssljson": ("make bench", "golang-cfssl"),

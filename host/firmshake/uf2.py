@@ -1,27 +1,35 @@
-"""Reads UF2, the form in which boards with a USB drive take firmware. Does no I/O.
+"""Reads and writes UF2, the form in which boards with a USB drive take firmware. Does no I/O.
 
 A file is blocks of 512 bytes, each with up to 476 bytes for an address of one family of chips, its
 number, and how many there are (github.com/microsoft/uf2). A file may hold several families.
+
+What is written suits the boot ROMs of the RP2040 and RP2350: 256 bytes a block, numbered through
+in one family, since a ROM restarts the board once it has as many blocks as the first one said. The
+RP2040's finds out by a block's number, not by its address, whether the sector is erased already
+(bootrom/virtual_disk.c): so a file is made of whole sectors, and each begins at a multiple of 16.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from firmshake.errors import Error
-from firmshake.image import Run
+from firmshake.image import ERASED, Run
 
 BLOCK = 512
 
+RP2040 = 0xE48BFF56
+RP2350 = 0xE48BFF59
+
 # number of the family: name (utils/uf2families.json of microsoft/uf2)
 FAMILIES = {
-    0xE48BFF56: "RP2040",
+    RP2040: "RP2040",
     0xE48BFF57: "RP2 absolute",
     0xE48BFF58: "RP2 data",
-    0xE48BFF59: "RP2350 (Arm, secure)",
+    RP2350: "RP2350 (Arm, secure)",
     0xE48BFF5A: "RP2350 (RISC-V)",
     0xE48BFF5B: "RP2350 (Arm, non-secure)",
     0x1C5F21B0: "ESP32",
@@ -46,6 +54,9 @@ _MAGIC = b"UF2\n\x57\x51\x5d\x9e"
 _MAGIC_END = b"\x30\x6f\xb1\x0a"
 _HEADER = struct.Struct("<8x6I")  # flags, address, size, number, count, family
 _MOST_PAYLOAD = 476
+_PAYLOAD = 256  # the one size that the boot ROMs take: a page of flash
+_SECTOR = 4096
+_FLASH = range(0x1000_0000, 0x1100_0000)  # where the RP2040 and RP2350 see it
 _NOT_FOR_FLASH = 0x1
 _HAS_FAMILY = 0x2000
 
@@ -74,11 +85,15 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Uf2:
-    """What a file holds; `broken` are the places of blocks that are none, `rest` bytes behind."""
+    """What a file holds; `broken` are the places of blocks that are none, `rest` bytes behind.
+
+    `lead` is the block that stands alone in front (ABSOLUTE), byte for byte, or nothing.
+    """
 
     parts: tuple[Part, ...]
     broken: tuple[int, ...]
     rest: int
+    lead: bytes = field(default=b"", repr=False)
 
 
 class _Block(NamedTuple):
@@ -111,7 +126,15 @@ def parse(data: bytes) -> Uf2:
             block = _Block(of, address, number, count, raw[32 : 32 + size])
             families.setdefault(of, []).append(block)
     parts = tuple(_part(family, blocks) for family, blocks in families.items())
-    return Uf2(parts, tuple(broken), len(data) % BLOCK)
+    return Uf2(parts, tuple(broken), len(data) % BLOCK, _lead(data[:BLOCK]))
+
+
+def _lead(block: bytes) -> bytes:
+    """The block, where it is the one that picotool puts in front (`--abs-block`)."""
+    flags, _, size, number, count, family = _HEADER.unpack_from(block.ljust(BLOCK, b"\0"))
+    says = family == ABSOLUTE and flags & _HAS_FAMILY and (size, number, count) == (_PAYLOAD, 0, 2)
+    empty = block[32 : 32 + _PAYLOAD] == b"\xef" * _PAYLOAD and block.endswith(_MAGIC_END)
+    return block if says and empty else b""
 
 
 def _part(family: int | None, blocks: list[_Block]) -> Part:
@@ -144,3 +167,86 @@ def ranges(part: Part) -> Iterator[tuple[int, int]]:
     """The addresses that are written: (first, behind the last) of each run."""
     for run in part.runs:
         yield run.offset, run.offset + len(run.data)
+
+
+def write(runs: Iterable[Run], family: int) -> bytes:
+    """A file that puts the runs, which hold addresses, into the flash of a `family` of chips.
+
+    Sectors that they fill in part are filled up with erased flash. Raises Error where two overlap,
+    or one lies outside the flash.
+    """
+    sectors = _sectors(runs)
+    return b"".join(_blocks(sectors, family))
+
+
+def merge(firmware: Uf2, runs: Sequence[Run], family: int) -> bytes:
+    """A file with the firmware and the runs, numbered through, for a `family` of chips.
+
+    The runs are a filesystem's, and the firmware must keep out of all that they span. Raises Error
+    where it doesn't, where it is damaged, or made for another family.
+    """
+    _check_whole(firmware)
+    own = _only(firmware, family)
+    if runs:
+        first, end = (
+            min(run.offset for run in runs),
+            max(run.offset + len(run.data) for run in runs),
+        )
+        for run in own.runs:
+            if run.offset < end and run.offset + len(run.data) > first:
+                raise Error(
+                    f"the firmware reaches into the board's filesystem at {first:#x}",
+                    hint="use firmware that is made for this very board",
+                )
+    return firmware.lead + write([*own.runs, *runs], family)
+
+
+def _sectors(runs: Iterable[Run]) -> dict[int, bytearray]:
+    """The flash's sectors by address, ascending."""
+    sectors: dict[int, bytearray] = {}
+    end = _FLASH.start
+    for offset, data in sorted(run for run in runs if run.data):
+        if offset < end and offset in _FLASH:
+            raise Error(f"two parts are for the same place in flash, {offset:#x}")
+        end = offset + len(data)
+        if offset not in _FLASH or end > _FLASH.stop:
+            raise Error(f"{offset:#x} to {end:#x} is not in the board's flash")
+        at = offset
+        while at < end:
+            start = at - at % _SECTOR
+            piece = data[at - offset : start + _SECTOR - offset]
+            sector = sectors.setdefault(start, bytearray([ERASED]) * _SECTOR)
+            sector[at - start : at - start + len(piece)] = piece
+            at += len(piece)
+    return sectors
+
+
+def _blocks(sectors: Mapping[int, bytes | bytearray], family: int) -> Iterator[bytes]:
+    pages = [
+        (start + at, bytes(data[at : at + _PAYLOAD]))
+        for start, data in sectors.items()
+        for at in range(0, _SECTOR, _PAYLOAD)
+    ]
+    for number, (address, data) in enumerate(pages):
+        header = (_HAS_FAMILY, address, _PAYLOAD, number, len(pages), family)
+        head = bytearray(_HEADER.pack(*header))
+        head[: len(_MAGIC)] = _MAGIC
+        yield (bytes(head) + data).ljust(BLOCK - len(_MAGIC_END), b"\0") + _MAGIC_END
+
+
+def _check_whole(firmware: Uf2) -> None:
+    damaged = firmware.broken or firmware.rest
+    if damaged or any(part.missing or part.repeated or part.overlaps for part in firmware.parts):
+        raise Error("the firmware's UF2 file is damaged", hint="get the .uf2 for this board again")
+
+
+def _only(firmware: Uf2, family: int) -> Part:
+    """The part for the family. Raises Error where there is none, or another than the lead's."""
+    parts = [part for part in firmware.parts if not (firmware.lead and part.family == ABSOLUTE)]
+    if [part.family for part in parts] == [family]:
+        return parts[0]
+    names = " and ".join(part.name for part in parts) or "nothing"
+    raise Error(
+        f"the firmware is for {names}, and the board is of the family {FAMILIES[family]}",
+        hint="get the .uf2 for this board",
+    )

@@ -17,8 +17,9 @@ from firmshake.virtual import nor, rom, standin_firmware
 from firmshake.virtual.circuit import Edge, ResetCircuit
 from firmshake.virtual.firmware import BOOT_OFFSET
 from firmshake.virtual.line import NotTelnet, SerialPort, Telnet
+from firmshake.virtual.models import EFUSE, ESP32
 from firmshake.virtual.pace import heard
-from firmshake.virtual.registers import EFUSE, UART_CLKDIV, Registers
+from firmshake.virtual.registers import Registers
 
 MIB = 1 << 20
 
@@ -185,7 +186,7 @@ def test_tools_can_read_the_boot_mode() -> None:
 def test_the_crystal_is_worked_out_of_the_line_speed(baud: int) -> None:
     registers = Registers(bytes(6), MIB)
     registers.baud = baud
-    assert registers.read(UART_CLKDIV) * baud == pytest.approx(40e6, rel=0.02)
+    assert registers.read(ESP32.uart_clkdiv) * baud == pytest.approx(40e6, rel=0.02)
 
 
 @given(st.binary(min_size=6, max_size=6))

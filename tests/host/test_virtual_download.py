@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from firmshake.virtual import nor, slip
 from firmshake.virtual.download import Leave, Loader, Send, SetBaud
-from firmshake.virtual.registers import CHIP_MAGIC, ESP32_MAGIC, Registers
+from firmshake.virtual.models import CHIP_MAGIC, ESP32_MAGIC
+from firmshake.virtual.registers import Registers
 
 SIZE = 1 << 20
 MAC = bytes.fromhex("240ac4123456")

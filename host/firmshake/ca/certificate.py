@@ -44,6 +44,20 @@ class Issuer:
         own = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
 
+    def begin(self, profile: Profile) -> x509.CertificateBuilder:
+        """Return a builder with what all certificates of a profile have in common.
+
+        It is put together once: a builder copies all that it has with each thing that is added.
+        """
+        if profile not in self._begun:
+            builder = _begin(profile, self.certificate.subject)
+            self._begun[profile] = builder.add_extension(self.key_identifier, critical=False)
+        return self._begun[profile]
+
+    @functools.cached_property
+    def _begun(self) -> dict[Profile, x509.CertificateBuilder]:
+        return {}
+
 
 _CURVES = {"ec-p256": ec.SECP256R1, "ec-p384": ec.SECP384R1}
 
@@ -106,7 +120,7 @@ def self_signed(
     profile: Profile, name: x509.Name, key: PrivateKey, valid: Validity
 ) -> x509.Certificate:
     """Return a root certificate of `key`. It names no authority key: it is its own (4.2.1.1)."""
-    builder = _unsigned(profile, name, name, key.public_key(), valid)
+    builder = _unsigned(_begin(profile, name), name, key.public_key(), valid)
     return builder.sign(key, signature_hash(key))
 
 
@@ -119,26 +133,26 @@ def signed(
     issuer: Issuer,
 ) -> x509.Certificate:
     """Return a certificate of `public_key`; `names` are the subject alternative names, or none."""
-    builder = _unsigned(profile, name, issuer.certificate.subject, public_key, valid)
-    builder = builder.add_extension(issuer.key_identifier, critical=False)
+    builder = _unsigned(issuer.begin(profile), name, public_key, valid)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer.key, signature_hash(issuer.key))
 
 
+def _begin(profile: Profile, issuer: x509.Name) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().issuer_name(issuer)
+    for value, critical in _of_profile(profile):
+        builder = builder.add_extension(value, critical)
+    return builder
+
+
 def _unsigned(
-    profile: Profile,
-    name: x509.Name,
-    issuer: x509.Name,
-    public_key: PublicKey,
-    valid: Validity,
+    builder: x509.CertificateBuilder, name: x509.Name, public_key: PublicKey, valid: Validity
 ) -> x509.CertificateBuilder:
     starts, ends = valid
     assert starts < ends
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
+    return (
+        builder.subject_name(name)
         .public_key(public_key)
         # 159 random bits in 20 octets, the most that RFC 5280 section 4.1.2.2 allows
         .serial_number(x509.random_serial_number())
@@ -146,13 +160,9 @@ def _unsigned(
         .not_valid_after(ends)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
-    for value, critical in _of_profile(profile):
-        builder = builder.add_extension(value, critical)
-    return builder
 
 
-@functools.cache
-def _of_profile(profile: Profile) -> tuple[tuple[x509.ExtensionType, bool], ...]:
+def _of_profile(profile: Profile) -> list[tuple[x509.ExtensionType, bool]]:
     """The extensions that depend on the profile alone, each with whether it is critical."""
     flags = {ours: name in profile.key_usage for name, ours in KEY_USAGES.items()}
     found: list[tuple[x509.ExtensionType, bool]] = [
@@ -168,7 +178,7 @@ def _of_profile(profile: Profile) -> tuple[tuple[x509.ExtensionType, bool], ...]
     if profile.crl_url:
         place: list[x509.GeneralName] = [x509.UniformResourceIdentifier(profile.crl_url)]
         found.append((x509.CRLDistributionPoints([_point(place)]), False))
-    return tuple(found)
+    return found
 
 
 def _point(place: list[x509.GeneralName]) -> x509.DistributionPoint:

@@ -61,22 +61,22 @@ def differences(request: Request, made: x509.Certificate) -> Iterator[str]:
     asked = request.asked
     if asked.subject != made.subject:
         given, wanted = (name.subject.rfc4514_string() for name in (made, asked))
-        yield f"its subject is {given}, and not {wanted or 'empty'}"
+        yield f"subject {given} in place of {wanted or 'none'}"
     try:
         with certview.quiet():
             extensions = asked.extensions
     except certview.ODD:
-        yield "the extensions that it asks for can't be read"
+        yield "no extensions: those of the request can't be read"
         return
     for extension in extensions:
         name = _named(extension.oid)
         try:
             own = made.extensions.get_extension_for_oid(extension.oid)
         except x509.ExtensionNotFound:
-            yield f"it has no {name}"
+            yield f"no {name}"
             continue
         if own.value != extension.value:
-            yield f"its {name} is not the one asked for"
+            yield f"{name} as the profile has it"
 
 
 _CN = x509.NameOID.COMMON_NAME
@@ -102,7 +102,7 @@ def _named(oid: x509.ObjectIdentifier) -> str:
 
 
 _NAMES = {
-    ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "list of alternative names",
+    ExtensionOID.SUBJECT_ALTERNATIVE_NAME: "subject alternative name",
     ExtensionOID.BASIC_CONSTRAINTS: "basic constraints",
     ExtensionOID.KEY_USAGE: "key usage",
     ExtensionOID.EXTENDED_KEY_USAGE: "extended key usage",

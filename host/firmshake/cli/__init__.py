@@ -19,7 +19,9 @@ from firmshake.errors import Error
 COMMANDS = {
     "init": "Make a project folder: fleet.toml, private CA, broker certificate, broker settings.",
     "ca": "The private CA: issue, revoke, renew, audit, export for brokers and clouds.",
+    "boards": "List the boards that are plugged in, by chip and unique id.",
     "provision": "Take one board from plugged in to proved.",
+    "firmware": "Keep firmware for the boards: add a file, list them, fetch one.",
     "console": "Show a board's diagnostics live, explained.",
     "explain": "Explain a captured log, or standard input.",
     "doctor": "Climb the board's own ladder to a broker from this computer.",

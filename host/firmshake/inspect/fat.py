@@ -136,15 +136,23 @@ def _short(row: bytes) -> str:
     return f"{base}.{end}" if end else base
 
 
-def _chain(data: bytes, volume: Volume, cluster: int, most: int) -> bytes:
-    """The bytes of a chain of clusters, up to `most` of them, none visited twice."""
-    found = bytearray()
+def clusters(data: bytes, volume: Volume, first: int) -> Iterator[int]:
+    """Where the clusters of a chain lie in the image, none twice, from the one numbered `first`."""
     seen: set[int] = set()
-    while 2 <= cluster < volume.clusters + 2 and cluster not in seen and len(found) < most:
+    cluster = first
+    while 2 <= cluster < volume.clusters + 2 and cluster not in seen:
         seen.add(cluster)
-        at = volume.data + (cluster - 2) * volume.cluster
-        found += data[at : at + volume.cluster]
+        yield volume.data + (cluster - 2) * volume.cluster
         cluster = _next(data, volume, cluster)
+
+
+def _chain(data: bytes, volume: Volume, cluster: int, most: int) -> bytes:
+    """The bytes of a chain of clusters, up to `most` of them."""
+    found = bytearray()
+    for at in clusters(data, volume, cluster):
+        if len(found) >= most:
+            break
+        found += data[at : at + volume.cluster]
     return bytes(found)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import chain, islice
 
 from cryptography import x509
@@ -39,8 +40,8 @@ class Reconciliation:
     pending: dict[str, int] = field(default_factory=dict)
     certificates: int = 0
     head: Entry | None = None
-    _revoked: dict[str, str] = field(default_factory=dict)
-    _crls: set[tuple[str, int]] = field(default_factory=set)
+    _revoked: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _crls: set[tuple[str, str, str]] = field(default_factory=set)
     _issuers: dict[str, x509.Certificate] = field(default_factory=dict)
 
     def walk(self) -> None:
@@ -51,10 +52,13 @@ class Reconciliation:
             if event in _ISSUED:
                 rows = self._match(fields, rows)
             elif event == "revoked":
-                self._revoked[str(fields.get("serial"))] = str(fields.get("reason"))
+                how = str(fields.get("reason")), str(fields.get("at"))
+                self._revoked[str(fields.get("serial"))] = how
                 self._count(str(fields.get("issuer")), 1)
             elif event == "crl":
-                self._crls.add((str(fields.get("issuer")), int(fields.get("number", 0))))
+                parts = (fields.get(key) for key in ("issuer", "number", "next_update"))
+                issuer, number, until = map(str, parts)
+                self._crls.add((issuer, number, until))
                 self.pending.pop(str(fields.get("issuer")), None)
         for row, _ in rows:
             self.wrong(f"the log does not tell of the certificate {_named(row)}")
@@ -99,11 +103,12 @@ class Reconciliation:
         says = (
             row.fingerprint_sha256,
             row.serial_number,
+            row.subject,
             row.not_before,
             row.not_after,
             row.issuer,
         )
-        if says != _says(found) or fields.get("fingerprint") != row.fingerprint_sha256:
+        if says != _says(found) or _logged(row).items() - fields.items():
             self.wrong(f"the certificate {_named(row)} in the registry is not the one of the log")
             return
         self._check_signature(row, found, str(fields["event"]))
@@ -127,22 +132,44 @@ class Reconciliation:
             logged = self._revoked.pop(row.serial_number, None)
             if logged is None:
                 self.wrong(f"the log does not tell that {_named(row)} was revoked")
-            elif logged != row.reason:
-                self.wrong(f"{_named(row)} was revoked as {logged}, and not as {row.reason}")
+            elif logged != (row.reason, _moment(row.revoked_at)):
+                how = f"{row.reason} at {_moment(row.revoked_at)}"
+                self.wrong(f"{_named(row)} was revoked as {' at '.join(logged)}, and not as {how}")
         for serial in self._revoked:
-            self.wrong(f"the certificate {serial} was revoked, and is not in the registry")
+            self.wrong(f"the certificate {serial} was revoked, and the registry does not say so")
 
     def _lists(self) -> None:
-        kept = {(one.issuer, one.number) for one in self.registry.crls()}
-        for issuer, number in sorted(kept ^ self._crls):
-            where = "log" if (issuer, number) in kept else "registry"
-            self.wrong(f"the {where} lacks the revocation list {number} of {issuer}")
+        kept = {
+            (one.issuer, str(one.number), _moment(one.next_update)) for one in self.registry.crls()
+        }
+        for which in sorted(kept ^ self._crls):
+            issuer, number, until = which
+            where = "log" if which in kept else "registry"
+            self.wrong(
+                f"the {where} lacks the revocation list {number} of {issuer}, good until {until}"
+            )
+
+
+def _logged(row: CertificateRecord) -> Fields:
+    """What the log must say of a certificate."""
+    return {
+        "at": _moment(row.issued_at),
+        "fingerprint": row.fingerprint_sha256,
+        "kind": row.kind,
+        "subject": row.subject if row.kind != "device" else row.device_id or "",
+    }
+
+
+def _moment(moment: datetime | None) -> str:
+    """A moment as the log writes it."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds") if moment else ""
 
 
 def _says(found: x509.Certificate) -> tuple[object, ...]:
     return (
         certificates.fingerprint(found),
         certificates.serial(found),
+        certificates.subject(found)[:200],
         found.not_valid_before_utc,
         found.not_valid_after_utc,
         certificates.issuer_key(found),

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import termios
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -53,18 +53,29 @@ class End(Enum):
 
 @dataclass(frozen=True)
 class Program:
-    """How to start MicroPython: command, heap as `-X heapsize` takes it, what the board is told."""
+    """How to start the interpreter, up to its last argument, and what the board is told."""
 
     command: Sequence[str]
-    heap: str
     settings: dict[str, Any] = field(repr=False)
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def micropython(command: Sequence[str], heap: str, settings: dict[str, Any]) -> Program:
+    """MicroPython with the board's own modules; `heap` is as `-X heapsize` takes it."""
+    started = [*command, "-X", f"heapsize={heap}", str(BOARD / "start.py")]
+    return Program(started, settings)
 
 
 class Child:
     """One run of the program, from start to end."""
 
     def __init__(
-        self, program: Program, terminal: Terminal, flash: Flash, clock: Clock, mode: Mode
+        self,
+        program: Program,
+        terminal: Terminal,
+        flash: Flash | None,
+        clock: Clock,
+        mode: Mode,
     ) -> None:
         # the start is not to be interrupted, before the program says that it may be
         terminal.reset()
@@ -72,22 +83,23 @@ class Child:
             **program.settings,
             **clock.settings(),
             "mode": mode.value,
-            "flash": flash.descriptor,
+            "flash": None if flash is None else flash.descriptor,
             "terminal": os.ttyname(terminal.slave),
             "isig": termios.ISIG,
             "host": os.getpid(),
         }
         told, tell = os.pipe()
-        inherited = [told, flash.descriptor, *clock.descriptors()]
-        command = [*program.command, "-X", f"heapsize={program.heap}"]
+        inherited = [told, *clock.descriptors()]
+        if flash is not None:
+            inherited.append(flash.descriptor)
         try:
             self._process = subprocess.Popen(
-                [*command, str(BOARD / "start.py"), str(told)],
+                [*program.command, str(told)],
                 stdin=terminal.slave,
                 stdout=terminal.slave,
                 stderr=terminal.slave,
                 pass_fds=inherited,
-                env={"TZ": "UTC0", **clock.environment()},
+                env={"TZ": "UTC0", **clock.environment(), **program.environment},
                 cwd="/",
                 start_new_session=True,
             )
@@ -129,7 +141,7 @@ _ENDS: dict[int, Mode | End] = {
 class Computer:
     """MicroPython on its terminal, from the board's start through its soft resets."""
 
-    def __init__(self, program: Program, flash: Flash, clock: Clock) -> None:
+    def __init__(self, program: Program, flash: Flash | None, clock: Clock) -> None:
         self.terminal = Terminal()
         self._program = program
         self._flash = flash

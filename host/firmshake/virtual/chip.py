@@ -13,7 +13,9 @@ from typing import Any
 from firmshake.virtual import rom
 from firmshake.virtual.child import Computer, End, Program
 from firmshake.virtual.clock import Clock
-from firmshake.virtual.download import Leave, Loader, Send, SetBaud
+from firmshake.virtual.download import Die, Leave, Loader, Send, SetBaud
+from firmshake.virtual.fault import Faults
+from firmshake.virtual.models import Model
 from firmshake.virtual.nor import Flash
 from firmshake.virtual.pace import Pace, heard
 from firmshake.virtual.registers import Registers
@@ -21,6 +23,8 @@ from firmshake.virtual.rom import Cause
 
 # As the ROM's watchdog does with a chip that cannot boot
 _WATCHDOG_S = 0.5
+# How long firmware that crashes takes to do so
+_CRASH_S = 0.7
 # What a program may print ahead of the line, as much as the UART's own buffer
 _AHEAD = 128
 _MACHINE_CAUSES = {Cause.POWER_ON: 1, Cause.SOFTWARE: 5, Cause.WATCHDOG: 3}
@@ -76,17 +80,24 @@ class Uart:
 
 
 class Chip:
-    """An ESP32 with its flash and its clock."""
+    """A chip with its flash and its clock. `die` is called when a fault takes the power away."""
 
     def __init__(
         self,
+        model: Model,
         flash: Flash,
         mac: bytes,
         clock: Clock,
         program: Callable[[dict[str, Any]], Program],
         pace: Pace,
+        faults: Faults,
+        die: Callable[[], None],
     ) -> None:
         self.uart = Uart(pace)
+        self._model = model
+        self._faults = faults
+        self._die = die
+        self._cut: float | None = None
         self._flash = flash
         self._mac = mac
         self._clock = clock
@@ -96,9 +107,13 @@ class Chip:
         self._loader: Loader | None = None
         self._received: asyncio.Queue[tuple[bytes, int]] = asyncio.Queue()
 
-    def start(self, download: bool) -> None:
-        """Leave reset, with this boot mode; the clock begins anew, as it does with power and EN."""
+    def start(self, download: bool, cut: float | None = None) -> None:
+        """Leave reset, with this boot mode; the clock begins anew, as it does with power and EN.
+
+        At a share of `cut` of a region that a tool writes, the power is to go.
+        """
         self.halt()
+        self._cut = cut
         self._clock.start()
         self._run = asyncio.get_running_loop().create_task(self._work(download))
         self._run.add_done_callback(_report)
@@ -118,7 +133,8 @@ class Chip:
     def receive(self, data: bytes, baud: int) -> None:
         """Take bytes that arrived on the line at this speed."""
         if self._computer is not None:
-            self._computer.terminal.write(heard(data, baud, self.uart.baud))
+            if not self._faults.dead_repl:
+                self._computer.terminal.write(heard(data, baud, self.uart.baud))
         elif self._loader is not None:
             self._received.put_nowait((data, baud))
 
@@ -126,7 +142,7 @@ class Chip:
         cause = Cause.POWER_ON
         while True:
             self.uart.baud = rom.BAUD
-            await self.uart.send(rom.greeting(cause, download))
+            await self.uart.send(rom.greeting(cause, download, self._model))
             if download and await self._download():
                 # the tool asks for the application: boot as if GPIO0 had been high
                 await self._boot(cause)
@@ -137,8 +153,9 @@ class Chip:
 
     async def _download(self) -> bool:
         """Serve tools until they leave the bootloader: whether for the application."""
-        registers = Registers(self._mac, self._flash.size)
-        loader = self._loader = Loader(self._flash, registers)
+        told = self._faults.flash_size or self._flash.size
+        registers = Registers(self._mac, told, self._model)
+        loader = self._loader = Loader(self._flash, registers, self._cut)
         while True:
             data, baud = await self._received.get()
             # the ROM takes its speed from the first SYNC
@@ -147,6 +164,10 @@ class Chip:
             for action in loader.receive(heard(data, baud, self.uart.baud)):
                 if isinstance(action, Send):
                     await self.uart.send(action.data)
+                    continue
+                if isinstance(action, Die):
+                    # which cancels this task
+                    self._die()
                     continue
                 await self.uart.sent()
                 if isinstance(action, SetBaud):
@@ -157,7 +178,7 @@ class Chip:
 
     async def _boot(self, cause: Cause) -> Cause:
         """Run what the flash holds; why the chip starts again."""
-        found = rom.examine(self._flash)
+        found = rom.examine(self._flash, self._model)
         if isinstance(found, rom.Start):
             await self.uart.send(rom.loading(found))
             return await self._micropython(found, cause)
@@ -176,7 +197,11 @@ class Chip:
         )
         computer = self._computer = Computer(program, self._flash, self._clock)
         try:
-            end = await computer.run(self.uart.send)
+            limit = _CRASH_S if self._faults.reboot_loop else None
+            end = await asyncio.wait_for(computer.run(self.uart.send), limit)
+        except TimeoutError:
+            await self.uart.send(b"\r\nPanic: on request, by the fault reboot-loop\r\n")
+            return Cause.SOFTWARE
         finally:
             computer.stop()
         if end is End.HARD_RESET:

@@ -1,4 +1,4 @@
-"""The ESP32's serial bootloader: the ROM's, and the flasher stub that esptool uploads over it.
+"""The serial bootloader of the ESP32 family: the ROM's, and the flasher stub of esptool over it.
 
 Does no I/O but on the flash that it is given: received bytes in, what to do in order out.
 
@@ -18,9 +18,11 @@ from firmshake.virtual import protocol, slip
 from firmshake.virtual.nor import SECTOR, Flash
 from firmshake.virtual.protocol import Fault, Refused, Request
 from firmshake.virtual.registers import Registers
-from firmshake.virtual.transfer import Reading, Writing
+from firmshake.virtual.transfer import PowerLost, Reading, Writing
 
 SYNC = 0x08
+# Later chips tell of their security; an ESP32 does not know the command
+SECURITY = 0x14
 # The ROM answers a SYNC, and what it does not know, eight times
 _REPEATS = 8
 # Any but 0, by which the stub tells tools that it is no ROM
@@ -46,17 +48,22 @@ class Leave(NamedTuple):
     to_app: bool
 
 
-Action = Send | SetBaud | Leave
+class Die(NamedTuple):
+    """The power is gone, by a fault: nothing that comes after counts."""
+
+
+Action = Send | SetBaud | Leave | Die
 
 
 class Loader:
-    """Speaks to one tool from reset to reset."""
+    """Speaks to one tool from reset to reset. `cut` is where in a region the power goes, if so."""
 
-    def __init__(self, flash: Flash, registers: Registers) -> None:
+    def __init__(self, flash: Flash, registers: Registers, cut: float | None = None) -> None:
         self.synced = False
         self.is_stub = False
         self._flash = flash
         self._registers = registers
+        self._cut = cut
         self._slip = slip.SlipReader()
         self._writing: Writing | None = None
         self._reading: Reading | None = None
@@ -81,6 +88,8 @@ class Loader:
         if not self.synced:
             return
         method = (_STUB if self.is_stub else _ROM).get(request.command)
+        if request.command == SECURITY and self._registers.model.security:
+            method = Loader.security_info
         if method is None:
             self._unknown(request.command)
             return
@@ -88,6 +97,8 @@ class Loader:
             method(self, request)
         except Refused as refused:
             self._answer(request, fault=refused.fault)
+        except PowerLost:
+            self._actions.append(Die())
 
     def _sync(self) -> None:
         self.synced = True
@@ -110,6 +121,10 @@ class Loader:
         self._actions.append(Send(slip.frame(payload)))
 
     # registers, RAM, line
+
+    def security_info(self, request: Request) -> None:
+        """What is locked (nothing), and on later chips which chip it is."""
+        self._answer(request, data=self._registers.security())
 
     def accept(self, request: Request) -> None:
         """Say yes to what needs nothing done here."""
@@ -161,7 +176,7 @@ class Loader:
 
     def _begin(self, request: Request, is_deflated: bool) -> None:
         size, _blocks, _block_size, offset = request.words(4)
-        self._writing = Writing(self._flash, offset, size, is_deflated, not self.is_stub)
+        self._writing = Writing(self._flash, offset, size, is_deflated, not self.is_stub, self._cut)
         self._answer(request)
 
     def flash_data(self, request: Request) -> None:
@@ -252,7 +267,6 @@ _BOTH: dict[int, Method] = {
     0x12: Loader.flash_end,
     0x13: Loader.md5,
 }
-# 0x14, what later chips tell of their security, is unknown to an ESP32
 _ROM: dict[int, Method] = {**_BOTH, 0x0E: Loader.read_slow}
 _STUB: dict[int, Method] = {
     **_BOTH,

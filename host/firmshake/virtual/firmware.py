@@ -49,23 +49,27 @@ def standin_firmware(
     chip_id: int = 0,
     project: str = "",
     app_size: int = 0x1F0000,
+    chip: str = "",
 ) -> bytes:
     """A combined image: bootloader, partition table, application, as they lie in flash.
 
-    It goes to 0x1000 of an ESP32's flash, or to where the chip of `chip_id` boots (S3 and C3: 0x0).
+    It goes to 0x1000 of an ESP32's flash, or to where another chip boots (S3, C3 and C6: 0x0):
+    that of `chip` (as esptool prints it, "ESP32-S3"), or else of `chip_id`, its number in images.
 
     As MicroPython's own, it leaves name and version out of the application's descriptor, and shows
     its version in the banner of its prompt; another `project` names itself there, and is none.
     `vfs_partition` lists the filesystem at 0x200000, as MicroPython did up to 1.25; `app_size` is
     that of the application's partition.
     """
+    if chip:
+        chip_id = next(row.image_id for row in CHIPS if row.name == chip)
     boot = _image(chip_id, 0x3FFF0030, _Part(0x3FFF0030, _REMARK))
     descriptor = _descriptor(version if project else "", project)
     banner = b"" if project else b"MicroPython %s on 2025-01-01\0" % version.encode()
     text = descriptor + banner + _REMARK * (_FILLER // 80)
     app = _image(chip_id, 0x40081000, _Part(0x3F400020, text))
     table = _table(_partitions(vfs_partition, app_size))
-    start = next(chip.boot_offset for chip in CHIPS if chip.image_id == chip_id)
+    start = next(row.boot_offset for row in CHIPS if row.image_id == chip_id)
     firmware = boot.ljust(partitions.TABLE_OFFSET - start, b"\xff") + table
     return firmware.ljust(APP_OFFSET - start, b"\xff") + app
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from serial import rfc2217
 
 from firmshake.virtual import rom
+from firmshake.virtual.fault import NONE, Faults, Noise
 from firmshake.virtual.pace import Pace, heard
 
 _IAC = b"\xff"
@@ -120,10 +121,19 @@ class _Connection:
 class Server:
     """Serves one board on one port. `is_raw` is without RFC 2217, so at the board's own speed."""
 
-    def __init__(self, board: Board, free: asyncio.Lock, pace: Pace, is_raw: bool = False) -> None:
+    def __init__(
+        self,
+        board: Board,
+        free: asyncio.Lock,
+        pace: Pace,
+        is_raw: bool = False,
+        faults: Faults = NONE,
+    ) -> None:
         self._board = board
         self._free = free
         self._pace = pace
+        self._to_board = Noise(faults.noise, faults.seed)
+        self._from_board = Noise(faults.noise, faults.seed + 1)
         self._is_raw = is_raw
         self._writer: asyncio.StreamWriter | None = None
 
@@ -159,6 +169,7 @@ class Server:
         def send(data: bytes, baud: int) -> None:
             if writer.is_closing() or writer.transport.get_write_buffer_size() > _BACKLOG:
                 return
+            data = self._from_board.pass_on(data)
             if telnet is not None:
                 data = heard(data, baud, port.baudrate).replace(_IAC, _IAC + _IAC)
             writer.write(data)
@@ -176,4 +187,4 @@ class Server:
             size = self._pace.piece(baud)
             piece, data = data[:size], data[size:]
             await self._pace.travel(len(piece), baud)
-            self._board.receive(piece, baud)
+            self._board.receive(self._to_board.pass_on(piece), baud)

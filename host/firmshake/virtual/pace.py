@@ -13,17 +13,21 @@ _LONGEST_PIECE = 4096
 
 
 class Pace:
-    """One direction of a line. `faster_than_life` sends everything at once."""
+    """One direction of a line. `faster_than_life` sends everything at once, unless it is `slow`.
 
-    def __init__(self, faster_than_life: bool = False) -> None:
-        self._at_once = faster_than_life
+    `slow` is how many times longer than its bits a byte takes.
+    """
+
+    def __init__(self, faster_than_life: bool = False, slow: float = 1.0) -> None:
+        self._at_once = faster_than_life and slow == 1
+        self._slow = slow
         self._free = 0.0
 
     def piece(self, baud: int) -> int:
         """How many bytes to pass on at a time."""
         if self._at_once:
             return _LONGEST_PIECE
-        return max(1, min(int(baud * _PIECE_S / BITS_A_BYTE), _LONGEST_PIECE))
+        return max(1, min(int(baud * _PIECE_S / BITS_A_BYTE / self._slow), _LONGEST_PIECE))
 
     async def travel(self, count: int, baud: int) -> None:
         """Return when `count` bytes, after all before them, have arrived at the other end."""
@@ -31,7 +35,7 @@ class Pace:
             await asyncio.sleep(0)
             return
         now = asyncio.get_running_loop().time()
-        self._free = max(now, self._free) + count * BITS_A_BYTE / baud
+        self._free = max(now, self._free) + count * BITS_A_BYTE * self._slow / baud
         if self._free - now > _SHORTEST_S:
             await asyncio.sleep(self._free - now)
 

@@ -11,7 +11,7 @@ from enum import Enum
 
 from firmshake import firmware, partitions
 from firmshake.errors import Error
-from firmshake.virtual.firmware import BOOT_OFFSET
+from firmshake.virtual.models import ESP32, Model
 from firmshake.virtual.nor import Flash
 
 BAUD = 115200
@@ -19,13 +19,17 @@ BAUD = 115200
 # Before the clock is set the UART sends a little at another speed: no text in any encoding
 JUNK = b"\x00\xfe\x9c\x8f\xff\xe0\xc1\x80"
 
+# ESP-IDF's esp_image_header_t, and where in it the number of the chip is
+_IMAGE_HEADER = 24
+_CHIP_AT = 12
+
 
 class Cause(Enum):
-    """Why the chip starts, as the real ROM numbers it (Technical Reference Manual)."""
+    """Why the chip starts; `models.Boot` has each chip's words for it."""
 
-    POWER_ON = "0x1 (POWERON_RESET)"
-    SOFTWARE = "0xc (SW_CPU_RESET)"
-    WATCHDOG = "0x10 (RTCWDT_RTC_RESET)"
+    POWER_ON = "power_on"
+    SOFTWARE = "software"
+    WATCHDOG = "watchdog"
 
 
 @dataclass(frozen=True)
@@ -57,19 +61,22 @@ class Start:
     region: partitions.Region
 
 
-def examine(flash: Flash) -> NoImage | Broken | Foreign | Start:
+def examine(flash: Flash, model: Model = ESP32) -> NoImage | Broken | Foreign | Start:
     """What this flash makes the chip do."""
-    word = flash.read(BOOT_OFFSET, 4)
-    if word[:1] != bytes([firmware.IMAGE_MAGIC]):
-        return NoImage(int.from_bytes(word, "little"))
+    head = flash.read(model.boot_offset, _IMAGE_HEADER)
+    if head[:1] != bytes([firmware.IMAGE_MAGIC]):
+        return NoImage(int.from_bytes(head[:4], "little"))
     try:
-        return _second_stage(flash)
+        if int.from_bytes(head[_CHIP_AT : _CHIP_AT + 2], "little") != model.image_id:
+            return Broken("the bootloader is for another chip")
+        return _second_stage(flash, model)
     except Error as error:
         return Broken(error.message)
 
 
-def _second_stage(flash: Flash) -> Foreign | Start:
-    boot = flash.read(BOOT_OFFSET, partitions.TABLE_OFFSET - BOOT_OFFSET)
+def _second_stage(flash: Flash, model: Model) -> Foreign | Start:
+    start = model.boot_offset
+    boot = flash.read(start, partitions.TABLE_OFFSET - start)
     firmware.check_image(boot, 0, "bootloader")
     table = partitions.parse(flash.read(partitions.TABLE_OFFSET, partitions.TABLE_SIZE))
     first = firmware.first_app(table)
@@ -82,10 +89,11 @@ def _second_stage(flash: Flash) -> Foreign | Start:
     return Start(version, partitions.filesystem_region(table, flash.size))
 
 
-def greeting(cause: Cause, download: bool) -> bytes:
+def greeting(cause: Cause, download: bool, model: Model = ESP32) -> bytes:
     """What the ROM prints first."""
-    mode = "0x3 (DOWNLOAD_BOOT(UART0))" if download else "0x13 (SPI_FAST_FLASH_BOOT)"
-    lines = ["ets firmshake virtual ESP32", "", f"rst:{cause.value},boot:{mode}"]
+    why: str = getattr(model.boot, cause.value)
+    mode = model.boot.download if download else model.boot.flash
+    lines = [f"ets firmshake virtual {model.name}", "", f"rst:{why},boot:{mode}"]
     if download:
         lines.append("waiting for download")
     junk = JUNK if cause is Cause.POWER_ON else b""

@@ -12,21 +12,32 @@ from firmshake.virtual.nor import SECTOR, Flash
 from firmshake.virtual.protocol import BAD_DEFLATE, BAD_LENGTH, TOO_MUCH, Refused
 
 
+class PowerLost(Exception):
+    """The cable was pulled at the byte that a fault names: nothing more is written or answered."""
+
+
 class Writing:
     """A region being written, from its begin to its end.
 
-    `erase_first` is the ROM's way; the stub erases each sector when it comes to it. Raises Refused
-    where the region leaves the flash.
+    `erase_first` is the ROM's way; the stub erases each sector when it comes to it. At a share of
+    `cut` of the region, the power goes. Raises Refused where the region leaves the flash.
     """
 
     def __init__(
-        self, flash: Flash, offset: int, size: int, is_deflated: bool, erase_first: bool
+        self,
+        flash: Flash,
+        offset: int,
+        size: int,
+        is_deflated: bool,
+        erase_first: bool,
+        cut: float | None = None,
     ) -> None:
         if offset + size > flash.size:
             raise Refused(TOO_MUCH)
         self._flash = flash
         self._next = offset
         self._end = offset + size
+        self._cut = None if cut is None else offset + int(size * cut)
         self._erased = offset // SECTOR * SECTOR
         self._inflate = zlib.decompressobj() if is_deflated else None
         if erase_first:
@@ -41,7 +52,10 @@ class Writing:
         return self._next >= self._end
 
     def write(self, data: bytes) -> None:
-        """Write the next block. Raises Refused where it is no deflated data, or too much of it."""
+        """Write the next block.
+
+        Raises Refused where it is no deflated data, or too much of it, and PowerLost in its middle.
+        """
         room = self._end - self._next
         if self._inflate is not None:
             try:
@@ -53,9 +67,15 @@ class Writing:
                 raise Refused(TOO_MUCH)
         # a plain block is filled up to its full size: what is too much is not written
         data = data[:room]
+        is_cut = self._cut is not None and self._next + len(data) >= self._cut
+        if is_cut:
+            assert self._cut is not None
+            data = data[: self._cut - self._next]
         self._erase_to(self._next + len(data))
         self._flash.program(self._next, data)
         self._next += len(data)
+        if is_cut:
+            raise PowerLost
 
     def _erase_to(self, end: int) -> None:
         if end > self._erased:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from cryptography import x509
+
     from firmshake.ca.handover import Handed
     from firmshake.registry import CertificateRecord
 
@@ -41,17 +43,19 @@ def show(handed: Handed, as_json: bool) -> None:
     click.echo(f"  serial       {serial}")
 
 
-def others(found: Sequence[CertificateRecord], handed: Handed, project: Path) -> None:
+def others(found: Sequence[CertificateRecord], made: x509.Certificate, project: Path) -> None:
     """Say how to revoke what the device had before; `found` are its certificates in force."""
     from firmshake.ca import certificate as certificates
 
-    own = certificates.serial(handed.certificate)
+    own = certificates.serial(made)
     old = [one for one in found if one.serial_number != own]
     if not old:
         return
     where = "" if project == Path() else f" --project {shlex.quote(str(project))}"
     click.echo("next:", err=True)
-    click.echo("  give the device its files; what it had is good until you revoke it:", err=True)
+    click.echo(
+        "  once the device has it: what it had before is good until you revoke it:", err=True
+    )
     for one in old:
         command = f"firmshake ca revoke {one.serial_number} --reason superseded{where}"
         click.echo(f"  {command}", err=True)

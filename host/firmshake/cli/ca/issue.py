@@ -88,9 +88,13 @@ def command(
 
     begun = bulk.begun(out, registry)  # before anybody types a passphrase
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
-    what = "passphrase of the keys"
-    secret = None if clear_keys else passphrase.ask(key_fd, confirm=begun is None, what=what)
+    secret = None if clear_keys else _ask(key_fd, new=begun is None)
     _issue_many(opened, out, prefix if prefix is not None else fleet.prefix, count, secret, as_json)
+
+
+def _ask(fd: int | None, new: bool) -> bytes:
+    what, option = "passphrase of the keys", "--key-passphrase-fd"
+    return passphrase.ask(fd, confirm=new, what=what, option=option)
 
 
 def _check_usage(
@@ -130,17 +134,23 @@ def _issue_many(
     from firmshake.ca import bulk
 
     start = time.monotonic()
-    with _progress(count) as told:
-        done = bulk.issue(
-            out,
-            prefix,
-            count,
-            opened.authority,
-            opened.registry,
-            now=datetime.now(UTC),
-            passphrase=secret,
-            progress=told,
-        )
+    try:
+        with _progress(count) as told:
+            done = bulk.issue(
+                out,
+                prefix,
+                count,
+                opened.authority,
+                opened.registry,
+                now=datetime.now(UTC),
+                passphrase=secret,
+                progress=told,
+            )
+    except (KeyboardInterrupt, OSError):
+        with contextlib.suppress(Error):
+            if bulk.begun(out, opened.registry):
+                click.echo(f"{out} is not complete: the same command goes on with it", err=True)
+        raise
     _tell(done, out, time.monotonic() - start)
     if as_json:
         fields = {"file": str(out), "first": done.first, "last": done.last}

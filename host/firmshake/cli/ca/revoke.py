@@ -87,6 +87,8 @@ def command(
             fleet, registry, opened.secret_of, now=now, root=top, progress=told
         )
     publishing.show(fleet, lists)
+    if above:
+        click.echo("  then provision the boards of the revoked CA again: none gets in", err=True)
 
 
 def _confirm(found: Sequence[CertificateRecord], reason: str) -> None:
@@ -94,4 +96,6 @@ def _confirm(found: Sequence[CertificateRecord], reason: str) -> None:
         raise Error("no terminal to ask whether that is meant", hint="say so with --yes", status=2)
     for one in found:
         click.echo(f"{one.kind} {printable(one.subject)}: {one.serial_number}", err=True)
+        if one.kind == "intermediate":
+            click.echo("  everything that it has issued is refused from then on", err=True)
     click.confirm(f"revoke for good, as {reason}?", abort=True, err=True)

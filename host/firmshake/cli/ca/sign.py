@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from firmshake.cli import opening, parameters
+from firmshake.cli.ca import handing
 from firmshake.cli.parameters import DeviceId
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
@@ -81,6 +82,8 @@ def command(
     _hand_out(made, authority.certificate, out)
     for line in request.differences(asked, made):
         click.echo(f"not as asked for: {line}", err=True)
+    if who is not None:
+        handing.others(registry.in_force([who]), made, folder)
 
 
 def _read(path: Path) -> Request:

@@ -11,6 +11,7 @@ import vfs
 
 import blocks
 import esptime
+import identity
 import machine_esp32
 import network_esp32
 import repl
@@ -39,6 +40,7 @@ def run(scope):
     machine_esp32.install(settings, _clock(settings))
     network_esp32.install(settings)
     esptime.install()
+    identity.install(settings)
     bdev = blocks.Blocks(flash, settings["start"], settings["size"])
     console = repl.Console(scope, settings, sys.path[0] + "/")
     vfs.umount("/")

@@ -16,7 +16,6 @@ _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = 1, 2, 3, 4
 _BACKSPACE = (8, 127)
 _ESCAPE = 27
 
-_MACHINE = "virtual ESP32 of firmshake with ESP32"
 _HINT = 'Type "help()" for more information.'
 RAW_BANNER = "raw REPL; CTRL-B to exit\n"
 
@@ -31,7 +30,7 @@ class Console:
         self.raw = settings["mode"] == "raw"
         self._scope = scope
         version = sys.version.split("; ")[1]
-        self._banner = "%s; %s\n%s" % (version, _MACHINE, _HINT)
+        self._banner = "%s; %s\n%s" % (version, settings["machine"], _HINT)
         self._isig = settings["isig"]
         # where this file lies: frames from here are none of the user's business
         self._hidden = 'File "' + hidden

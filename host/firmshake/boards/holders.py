@@ -1,0 +1,72 @@
+"""Which program has a serial port open, as far as the system tells (Linux, by /proc)."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+_PROC = Path("/proc")
+
+
+def of(devices: Iterable[str], proc: Path = _PROC) -> Mapping[str, str]:
+    """Return the holder of each device that somebody else has open, as "name (pid 12)".
+
+    Another user's process is only seen where it has locked the port, as pyserial and esptool do.
+    """
+    numbers: dict[tuple[int, int], str] = {}
+    for device in devices:
+        with contextlib.suppress(OSError):
+            status = os.stat(device)
+            numbers[status.st_dev, status.st_ino] = device
+    if not numbers:
+        return {}
+    found = dict(_by_locks(numbers, proc))
+    found.update(_by_descriptors(numbers, proc))
+    return found
+
+
+def _by_descriptors(
+    numbers: Mapping[tuple[int, int], str], proc: Path
+) -> Iterator[tuple[str, str]]:
+    for pid in _others(proc):
+        with contextlib.suppress(OSError):
+            for entry in os.listdir(proc / str(pid) / "fd"):
+                with contextlib.suppress(OSError):
+                    status = os.stat(proc / str(pid) / "fd" / entry)
+                    device = numbers.get((status.st_dev, status.st_ino))
+                    if device is not None:
+                        yield device, _named(pid, proc)
+
+
+def _by_locks(numbers: Mapping[tuple[int, int], str], proc: Path) -> Iterator[tuple[str, str]]:
+    """Locks are there for everybody to read (proc(5), /proc/locks): number, kind, ..., pid, file.
+
+    The file is major and minor of its filesystem, in hexadecimal, and its inode.
+    """
+    try:
+        lines = (proc / "locks").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        words = [word for word in line.split() if word != "->"]
+        with contextlib.suppress(ValueError, IndexError):
+            pid, (major, minor, inode) = int(words[4]), words[5].split(":")
+            where = os.makedev(int(major, 16), int(minor, 16)), int(inode)
+            if where in numbers and pid > 0 and pid != os.getpid():
+                yield numbers[where], _named(pid, proc)
+
+
+def _others(proc: Path) -> Iterator[int]:
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(proc):
+            if entry.isdecimal() and int(entry) != os.getpid():
+                yield int(entry)
+
+
+def _named(pid: int, proc: Path) -> str:
+    name = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        name = (proc / str(pid) / "comm").read_text(encoding="utf-8").strip()
+    return f"{name or 'a program'} (pid {pid})"

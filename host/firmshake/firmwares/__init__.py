@@ -1,0 +1,1 @@
+"""Firmware files: what they are by their own bytes, and a store of them on this computer."""

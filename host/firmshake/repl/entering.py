@@ -1,0 +1,132 @@
+"""The way into the raw REPL, and what stands in it: said within a time limit, in plain words."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from typing import NamedTuple
+
+from firmshake import serialport
+from firmshake.errors import Error
+from firmshake.repl.wire import Wire
+
+# From power-on a board is at its prompt within 2 s, and a program that stops does so within 3
+LIMIT_S = 12.0
+
+RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
+
+# Ctrl-C twice stops what runs (the first may be caught, and CircuitPython then waits for a key);
+# Ctrl-B asks for the banner, and Ctrl-A for the raw REPL
+_KNOCK = b"\r\x03\x03\x02\x01"
+_FIRST_KNOCK_S = 1.0
+_KNOCK_S = 0.5
+# This long after the beginning a board that has not stopped is reset, and asked more often
+_RESET_AFTER_S = 5.0
+_QUIET_S = 0.1
+
+# "MicroPython v1.26.1 on 2025-09-11; Generic ESP32 module with ESP32", and CircuitPython's alike
+_BANNER = re.compile(
+    rb"(?:Adafruit )?(MicroPython|CircuitPython) (\S+) on [0-9-]{10}; ([^\r\n]*?) with ([^\r\n]+)"
+)
+
+# What ROMs print first: the ESP32's, and the later chips'
+_ROM = re.compile(rb"rst:0x[0-9a-f]+ \(")
+_LOOP = 3  # one may be our own reset, and one the opening of the port
+
+_PRINTABLE = frozenset(range(32, 127)) | {9, 10, 13, 27}
+
+
+class Banner(NamedTuple):
+    """What a board says of itself before its prompt; empty where it was not heard."""
+
+    runtime: str
+    version: str
+    machine: str
+    chip: str
+
+
+class NoRepl(Error):
+    """No REPL answers on the port; another way in may."""
+
+
+def enter(wire: Wire, limit_s: float = LIMIT_S, *, may_reset: bool = True) -> Banner:
+    """Stop what runs on the board and enter its raw REPL.
+
+    Raises NoRepl after `limit_s` with what was found instead, and Error where the board goes away.
+    """
+    heard, knocks = b"", 0
+    began = time.monotonic()
+    resets_at = began + min(_RESET_AFTER_S, limit_s / 2) if may_reset else None
+    while time.monotonic() < began + limit_s:
+        if resets_at is not None and time.monotonic() > resets_at:
+            resets_at = None
+            with contextlib.suppress(serialport.NoLines):
+                serialport.reset(wire.port)
+        wire.write(_KNOCK)
+        knocks += 1
+        heard += _listen(wire, heard, _KNOCK_S if knocks > 1 else _FIRST_KNOCK_S)
+        if RAW_PROMPT in heard:
+            if knocks > 1:
+                # the answers to what was asked before may come yet
+                heard += wire.drain(_QUIET_S)
+            return banner(heard)
+    raise NoRepl(*_diagnosis(wire.name, heard, limit_s))
+
+
+def banner(heard: bytes) -> Banner:
+    """The last banner among what a board printed."""
+    found = None
+    for found in _BANNER.finditer(heard):
+        pass
+    return Banner(*(part.decode(errors="replace") for part in found.groups())) if found else _NONE
+
+
+_NONE = Banner("", "", "", "")
+
+
+def _listen(wire: Wire, before: bytes, limit_s: float) -> bytes:
+    """What comes within `limit_s`, or until the raw prompt."""
+    ends, data = time.monotonic() + limit_s, b""
+    tail = before[-len(RAW_PROMPT) :]
+    while RAW_PROMPT not in tail + data and (left := ends - time.monotonic()) > 0:
+        data += wire.read(left)
+    return data
+
+
+def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, str]:
+    """What to say of a port on which no raw REPL answered."""
+    within = f"within {limit_s:.0f} s"
+    if holder := serialport.holder(port):
+        return (
+            f"no REPL answers on {port} {within}, and {holder} has it open too",
+            "close that program: it takes the board's answers away",
+        )
+    if not heard:
+        return (
+            f"the board on {port} says nothing {within}",
+            "press its RESET button or plug it in again; a blank board, or one that waits in its"
+            " boot loader, has no REPL",
+        )
+    if len(_ROM.findall(heard)) >= _LOOP:
+        return (
+            f"the board on {port} restarts again and again",
+            "its firmware, filesystem or power is at fault: write firmware and filesystem through"
+            " its boot loader",
+        )
+    junk = sum(byte not in _PRINTABLE for byte in heard)
+    if junk * 4 > len(heard):
+        return (
+            f"what comes from {port} is not readable",
+            "check the speed: MicroPython's console is at 115200 baud",
+        )
+    if b"ython" in heard or b">>>" in heard or b"Traceback" in heard:
+        return (
+            f"the program on {port} does not stop for Ctrl-C {within}",
+            "press the board's RESET button and run the same command at once; or write its"
+            " filesystem through its boot loader",
+        )
+    return (
+        f"what runs on {port} does not answer as MicroPython or CircuitPython",
+        "a program that never stops, or other firmware: write MicroPython through the boot loader",
+    )
