@@ -10,9 +10,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from firmshake.boards.table import RUNTIMES
 from firmshake.ca.authority import LONGEST_NAME
 from firmshake.endpoint import is_address, is_host, parse_endpoint
 from firmshake.errors import Error
+from firmshake.firmwares import pins
 
 DEFAULT_PORT = 8883  # IANA: secure-mqtt
 DEFAULT_NTP = ("pool.ntp.org",)
@@ -40,6 +42,7 @@ class Values:
     wifi_password: str | None
     ntp: tuple[str, ...]
     keepalive_s: int
+    firmware: pins.Pins
 
     def __repr__(self) -> str:
         return f"Values(name={self.name!r})"  # the others hold a password
@@ -166,6 +169,8 @@ KEYS: Mapping[str, Key] = {
         int,
         default=DEFAULT_KEEPALIVE_S,
     ),
+    "firmware.micropython": Key(pins.are_pins, pins.WORDS, dict),
+    "firmware.circuitpython": Key(pins.are_pins, pins.WORDS, dict),
 }
 _TABLES = tuple(dict.fromkeys(name.split(".")[0] for name in KEYS if "." in name))
 _OPTIONAL_TABLES = ("wifi", "clock", "mqtt")
@@ -201,6 +206,7 @@ def check(document: Mapping[str, object]) -> Values:
         wifi_password=_text_or_none(found["wifi.password"]),
         ntp=tuple(ntp),
         keepalive_s=_number(found["mqtt.keepalive_s"]),
+        firmware=pins.of({runtime: found[f"firmware.{runtime}"] for runtime in RUNTIMES}),
     )
 
 

@@ -71,6 +71,9 @@ ntp = [{", ".join(map(_quote, ntp))}]
 # The broker takes a board for lost after one and a half times this many seconds of silence.
 # {DEFAULT_KEEPALIVE_S} suits most fleets.
 keepalive_s = {keepalive_s}
+
+# Firmware is pinned here by its SHA-256, a line for each kind of board, when this gets it:
+# firmshake firmware fetch BOARD
 """
 
 

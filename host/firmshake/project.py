@@ -14,6 +14,7 @@ from firmshake.ca import profiles, store
 from firmshake.ca.authority import Authority
 from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
+from firmshake.firmwares.pins import Pins
 from firmshake.registry import Registry
 
 FLEET_FILE = "fleet.toml"
@@ -64,6 +65,7 @@ class Project:
     ntp: tuple[str, ...]
     keepalive_s: int
     prefix: str
+    firmware: Pins = field(default_factory=dict)
 
     @property
     def registry_path(self) -> Path:
@@ -114,6 +116,7 @@ def _project(folder: Path, values: fleetfile.Values) -> Project:
         ntp=values.ntp,
         keepalive_s=values.keepalive_s,
         prefix=values.prefix,
+        firmware=values.firmware,
     )
 
 

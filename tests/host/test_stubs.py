@@ -45,7 +45,7 @@ def micropython(name: str, **known: str) -> Board:
     return Board(modules, (typeshed, "--no-site-packages", *LOOSE), {**UNTYPED, **known})
 
 
-# What a checker cannot know of code without annotations, in a piece of its complaint: why it is none
+# What a checker cannot know of code without annotations, in a piece of its words: why it is none
 UNTYPED = {
     'has no attribute "sockaddr"': "the Unix port's alone",
     'has no attribute "inet_ntop"': "the Unix port's alone",

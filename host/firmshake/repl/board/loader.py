@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # Receives checked blocks over the REPL's own line, and runs the first of them. Given: W, the size
-# of a piece; B, for each block its size on the line, how much of that lists holes, and the first
+# of a piece; Z, the bits of the window; B, for each block its size on the line, how much of that lists holes, and the first
 # bytes of its SHA-256; FAST and SLOW, speeds of the line, 0 to leave it alone.
 #
 # No byte of a block is Ctrl-C, so that Ctrl-C stops this at any time. Each piece is acknowledged
@@ -51,7 +51,7 @@ def get(number):
             sha.update(piece if count == W else piece[:count])
         if sha.digest()[:4] == check:
             block.seek(holes)
-            return DeflateIO(block, RAW, 15)
+            return DeflateIO(block, RAW, Z)
         say("noise")
         while waiting.poll(200):
             taken.read(1)
@@ -75,7 +75,7 @@ def fast():
 try:
     if FAST:
         fast()
-    exec(get(0).read())
+    exec(str(get(0).read(), "utf8"))
     say("done " + work())
 finally:
     if FAST:

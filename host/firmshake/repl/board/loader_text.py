@@ -40,5 +40,5 @@ def get(number):
     raise ValueError("noise")
 
 
-exec(get(0).read())
+exec(str(get(0).read(), "utf8"))
 say("done " + work())

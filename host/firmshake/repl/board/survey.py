@@ -42,11 +42,12 @@ def walk(folder):
 
 # an update that was cut short is finished first; its last line would start what it brought
 try:
-    with open(ENTRY) as file:
+    with open(ENTRY, "rb") as file:
         source = file.read(2048)
     if source.startswith(MARK):
-        print("unfinished")
+        source = str(source, "utf8")
         exec(source[: source.rindex("\nexec(")], {})
+        print("finished")
 except OSError:
     pass
 for folder in OWNED:
