@@ -78,9 +78,7 @@ class Part(NamedTuple):
     @property
     def name(self) -> str:
         """The family in words."""
-        if self.family is None:
-            return "no family"
-        return FAMILIES.get(self.family, f"family {self.family:#010x}")
+        return _family_name(self.family)
 
 
 @dataclass(frozen=True)
@@ -102,6 +100,12 @@ class _Block(NamedTuple):
     number: int
     total: int
     data: bytes
+
+
+def _family_name(family: int | None) -> str:
+    if family is None:
+        return "no family"
+    return FAMILIES.get(family, f"family {family:#010x}")
 
 
 def is_one(data: bytes) -> bool:
@@ -242,11 +246,15 @@ def _check_whole(firmware: Uf2) -> None:
 
 def _only(firmware: Uf2, family: int) -> Part:
     """The part for the family. Raises Error where there is none, or another than the lead's."""
-    parts = [part for part in firmware.parts if not (firmware.lead and part.family == ABSOLUTE)]
-    if [part.family for part in parts] == [family]:
-        return parts[0]
-    names = " and ".join(part.name for part in parts) or "nothing"
+    own = [part for part in firmware.parts if part.family == family]
+    others = [part for part in firmware.parts if part.family != family]
+    lead = bool(firmware.lead) and [(part.family, part.blocks) for part in others] == [
+        (ABSOLUTE, 1)
+    ]
+    if own and (lead or not others):
+        return own[0]
+    names = " and ".join(part.name for part in firmware.parts) or "nothing"
     raise Error(
-        f"the firmware is for {names}, and the board is of the family {FAMILIES[family]}",
+        f"the firmware's UF2 file is for {names}, the board is of {_family_name(family)}",
         hint="get the .uf2 for this board",
     )

@@ -26,6 +26,7 @@ from firmshake.ca.certificate import Issuer
 from firmshake.ca.crl import REASONS, Revoked
 from firmshake.ca.identity import Identity
 from firmshake.ca.profiles import Profiles
+from firmshake.errors import Error
 
 NAME = "broker.example.com"
 NAMES = (NAME, "localhost", "192.0.2.7", "2001:db8::7")
@@ -339,9 +340,25 @@ def test_name_constraints_hold(verifier: str) -> None:
     made = issued(constrained(), [NAME])
     assert VERIFIERS[verifier](made.broker, NAME) == ""
     assert VERIFIERS[verifier](made.device, None) == ""
-    outside = made.authority.issue_broker(["broker.example.net"], now=NOW)
+    outside = broken.other_name(made.authority, made.broker, "broker.example.net")
     said = {"openssl": "permitted subtree violation", "cryptography": "no permitted name"}
     assert said[verifier] in VERIFIERS[verifier](outside, "broker.example.net")
+
+
+def test_a_name_outside_the_constraints_is_not_issued() -> None:
+    made = issued(constrained(), [NAME])
+    with pytest.raises(Error, match="may not issue for broker.example.net"):
+        made.authority.issue_broker(["broker.example.net"], now=NOW)
+
+
+def test_an_address_stands_in_one_form_where_names_are_constrained() -> None:
+    """As text among the DNS names it would break the whole certificate."""
+    made = issued(constrained(), [NAME, "192.0.2.1"])
+    names = made.broker.certificate.extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    ).value
+    assert names.get_values_for_type(x509.DNSName) == [NAME]
+    assert VERIFIERS["openssl"](made.broker, NAME) == ""
 
 
 def test_mbedtls_refuses_a_chain_with_name_constraints() -> None:

@@ -237,3 +237,10 @@ BREAKINGS: dict[str, Breaking] = {
         unknown_critical_extension,
     )
 }
+
+
+def other_name(authority: Authority, good: Identity, name: str) -> Identity:
+    """A broker's identity for a name that its CA would not have issued it for."""
+    names = x509.SubjectAlternativeName([x509.DNSName(name)])
+    made = remade(good.certificate, authority.key, names)
+    return replace(good, certificate=made)

@@ -76,13 +76,11 @@ def enter(wire: Wire, limit_s: float = LIMIT_S, *, may_reset: bool = True) -> Ba
 
 def banner(heard: bytes) -> Banner:
     """The last banner among what a board printed."""
-    found = None
-    for found in _BANNER.finditer(heard):
-        pass
-    return Banner(*(part.decode(errors="replace") for part in found.groups())) if found else _NONE
+    found = _BANNER.findall(heard)
+    return Banner(*(part.decode(errors="replace") for part in found[-1])) if found else UNHEARD
 
 
-_NONE = Banner("", "", "", "")
+UNHEARD = Banner("", "", "", "")
 
 
 def _listen(wire: Wire, before: bytes, limit_s: float) -> bytes:

@@ -58,7 +58,7 @@ class RawRepl:
 
     def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.banner = Banner("", "", "", "")
+        self.banner = entering.UNHEARD
         self.window = _PLAIN_WINDOW
         self._paste = True
 

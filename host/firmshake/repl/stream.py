@@ -22,7 +22,7 @@ _JUMP = 255 - _FIRST
 
 
 class Shape(NamedTuple):
-    """What suits a board: bytes a piece and (uncompressed) a block, bits of window, and its form."""
+    """What suits a board: bytes a piece and (uncompressed) a block, bits of window, its form."""
 
     piece: int
     block: int = 32768

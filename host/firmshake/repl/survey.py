@@ -14,9 +14,10 @@ _LIMIT_S = 30.0
 
 
 class Held(NamedTuple):
-    """The SHA-256 of each file by its path; whether an update was finished only now."""
+    """The SHA-256 of each file by its path, bytes free, whether an update was finished only now."""
 
     files: dict[str, bytes]
+    free: int
     was_unfinished: bool
 
 
@@ -42,9 +43,10 @@ def survey(repl: RawRepl, files: Mapping[str, bytes], owned: Iterable[str], entr
     lines = out.splitlines()
     try:
         found = dict(_file(line) for line in lines if line.startswith("file "))
+        (free,) = (int(line.split()[1]) for line in lines if line.startswith("free "))
     except ValueError:
         raise Broken(repl.wire.name, "a garbled list of its files") from None
-    return Held(found, "finished" in lines)
+    return Held(found, free, "finished" in lines)
 
 
 def _with_sources(files: Iterable[str]) -> Iterable[str]:

@@ -120,7 +120,7 @@ def replace(
     wanted = _digest(files[path] for path in sorted(files))
     if plan.is_empty:
         return Uploaded(board, (), (), 0, repl.wire.baud, time.monotonic() - began, wanted)
-    _check_room(repl, board, plan)
+    _check_room(repl, board, held.free, plan)
     shape = _shape(repl, board)
     sent = transfer.send(
         repl,
@@ -176,15 +176,16 @@ class _Plan:
         return text.encode()
 
 
-def _check_room(repl: RawRepl, board: Running, plan: _Plan) -> None:
+def _check_room(repl: RawRepl, board: Running, free: int, plan: _Plan) -> None:
     sizes = [len(data) for data in plan.travels.values()]
     blocks = sum(-(-size // board.block) for size in sizes) + _SPARE_BLOCKS
-    if blocks * board.block > board.free:
+    if blocks * board.block > free:
         raise Error(
-            f"the filesystem of the board on {repl.wire.name} is too full: {board.free >> 10} KiB"
+            f"the filesystem of the board on {repl.wire.name} is too full: {free >> 10} KiB"
             f" are free, and {blocks * board.block >> 10} are needed to keep old and new files"
             " until all are written",
-            hint="delete files of your own from it; or write its filesystem through its boot loader",
+            hint="delete files of your own from it; or write its filesystem through its boot"
+            " loader",
         )
     if board.memory < _LEAST:
         raise Error(

@@ -40,6 +40,7 @@ class Body:
         faults: Faults = NONE,
         replug_after_s: float | None = None,
     ) -> None:
+        self.is_usb = False
         self.faults = faults
         self._pace = pace
         self._replug_after_s = replug_after_s

@@ -31,6 +31,7 @@ BOARD = Path(__file__).parent / "board"
 SOFT_RESET = 64
 SOFT_RESET_RAW = 65
 HARD_RESET = 66
+BOOTLOADER = 67
 # MicroPython leaves by this status on a second Ctrl-C that comes before the first is noticed
 _TWO_CTRL_C = 1
 
@@ -48,6 +49,7 @@ class End(Enum):
 
     SOFT_RESET = "soft reset"
     HARD_RESET = "machine.reset()"
+    BOOTLOADER = "machine.bootloader()"
     CRASH = "crash"
 
 
@@ -133,6 +135,7 @@ _ENDS: dict[int, Mode | End] = {
     SOFT_RESET: Mode.SCRIPTS,
     SOFT_RESET_RAW: Mode.RAW,
     HARD_RESET: End.HARD_RESET,
+    BOOTLOADER: End.BOOTLOADER,
     _TWO_CTRL_C: Mode.INTERRUPTED,
     -signal.SIGINT: Mode.INTERRUPTED,
 }

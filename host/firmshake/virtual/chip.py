@@ -24,7 +24,7 @@ from firmshake.virtual.rom import Cause
 # As the ROM's watchdog does with a chip that cannot boot
 _WATCHDOG_S = 0.5
 # How long firmware that crashes takes to do so
-_CRASH_S = 0.7
+CRASH_S = 0.7
 # What a program may print ahead of the line, as much as the UART's own buffer
 _AHEAD = 128
 _MACHINE_CAUSES = {Cause.POWER_ON: 1, Cause.SOFTWARE: 5, Cause.WATCHDOG: 3}
@@ -192,12 +192,13 @@ class Chip:
                 "start": start.region.offset,
                 "size": start.region.size,
                 "mac": list(self._mac),
+                "unique_id": list(self._mac),
                 "reset_cause": _MACHINE_CAUSES[cause],
             }
         )
         computer = self._computer = Computer(program, self._flash, self._clock)
         try:
-            limit = _CRASH_S if self._faults.reboot_loop else None
+            limit = CRASH_S if self._faults.reboot_loop else None
             end = await asyncio.wait_for(computer.run(self.uart.send), limit)
         except TimeoutError:
             await self.uart.send(b"\r\nPanic: on request, by the fault reboot-loop\r\n")

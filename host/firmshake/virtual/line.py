@@ -17,6 +17,8 @@ from firmshake.virtual import rom
 from firmshake.virtual.fault import NONE, Faults, Noise
 from firmshake.virtual.pace import Pace, heard
 
+# A port that is USB itself has no speed of its own: some 800 KB/s in practice, whatever is set
+USB_BAUD = 8_000_000
 _IAC = b"\xff"
 _READ = 4096
 # A client that does not read loses output, as one does that leaves a serial port's buffer full
@@ -26,7 +28,12 @@ _HANDOVER_S = 2.0
 
 
 class Board(Protocol):
-    """What the port is attached to; `baud` is the speed of the board's own UART."""
+    """What the port is attached to; `baud` is the speed of the board's own UART.
+
+    With `is_usb` it has none, and hears any.
+    """
+
+    is_usb: bool
 
     @property
     def baud(self) -> int: ...
@@ -171,7 +178,9 @@ class Server:
                 return
             data = self._from_board.pass_on(data)
             if telnet is not None:
-                data = heard(data, baud, port.baudrate).replace(_IAC, _IAC + _IAC)
+                if not self._board.is_usb:
+                    data = heard(data, baud, port.baudrate)
+                data = data.replace(_IAC, _IAC + _IAC)
             writer.write(data)
 
         self._board.listen(send)
@@ -183,7 +192,8 @@ class Server:
         # what is on the way when the cable is pulled never arrives
         while data and not writer.is_closing():
             # a plain connection tells no speed: it has the board's
-            baud = self._board.baud if self._is_raw else port.baudrate
+            has_none = self._is_raw or self._board.is_usb
+            baud = self._board.baud if has_none else port.baudrate
             size = self._pace.piece(baud)
             piece, data = data[:size], data[size:]
             await self._pace.travel(len(piece), baud)

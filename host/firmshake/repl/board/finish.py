@@ -15,7 +15,7 @@ def finish():
     with open("{stage}/list") as file:
         lines = file.read().split("\n")
     entry = None
-    for old, new in zip(lines[::2], lines[1::2]):
+    for old, new in zip(lines[::2], lines[1::2]):  # noqa: B905
         if new == "{entry}":
             entry = old
         else:

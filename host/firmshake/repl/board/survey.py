@@ -1,6 +1,6 @@
 # mypy: ignore-errors
 # Says what the board holds of what an upload may change: a line "file", size, SHA-256 and path for
-# each. Given: OWNED (folders), SINGLE (paths), ENTRY, STAGE, MARK.
+# each; last the bytes that are free. Given: OWNED (folders), SINGLE (paths), ENTRY, STAGE, MARK.
 
 import binascii
 import hashlib
@@ -50,6 +50,13 @@ try:
         print("finished")
 except OSError:
     pass
+# an update that was cut short before is forgotten: its files lie in the way
+try:
+    for name in os.listdir(STAGE):
+        os.remove(STAGE + "/" + name)
+    os.rmdir(STAGE)
+except OSError:
+    pass
 for folder in OWNED:
     walk(folder)
 for path in SINGLE:
@@ -58,8 +65,5 @@ for path in SINGLE:
     except OSError:
         continue
     tell(path)
-try:
-    os.listdir(STAGE)
-    print("leftover")
-except OSError:
-    pass
+space = os.statvfs("/")
+print("free", space[0] * space[3])

@@ -1,5 +1,6 @@
 # mypy: ignore-errors
-# `time` as on an ESP32: seconds count from 2000 and are whole, and a date has eight fields.
+# `time` as on a board: seconds are whole and count from 2000 (ESP32) or 1970 (rp2), and a date has
+# eight fields.
 
 import sys
 
@@ -28,7 +29,10 @@ def mktime(date):
     return int(unix.mktime(tuple(date) + (0,) * (9 - len(date)))) - _EPOCH
 
 
-def install():
+def install(settings):
+    global _EPOCH
+    if settings["platform"] == "rp2":
+        _EPOCH = 0
     module = sys.modules["esptime"]
     module.__name__ = "time"
     sys.modules["time"] = sys.modules["utime"] = module

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# What the ESP32 port of MicroPython does around the interpreter: mount the flash at "/", run
+# What a port of MicroPython (ESP32; rp2 where it differs) does around the interpreter: mount the flash at "/", run
 # boot.py and main.py, then read the serial line. Written for MicroPython, run by it.
 
 import gc
@@ -15,6 +15,7 @@ import identity
 import machine_esp32
 import network_esp32
 import repl
+import rp2board
 
 # How the process ends tells the host what the board does next (see child.py there)
 SOFT_RESET = 64
@@ -39,13 +40,19 @@ def run(scope):
     flash = open("/dev/fd/%d" % settings["flash"], "r+b")
     machine_esp32.install(settings, _clock(settings))
     network_esp32.install(settings)
-    esptime.install()
+    esptime.install(settings)
     identity.install(settings)
+    if settings["platform"] == "rp2":
+        rp2board.install()
     bdev = blocks.Blocks(flash, settings["start"], settings["size"])
     console = repl.Console(scope, settings, sys.path[0] + "/")
     vfs.umount("/")
     sys.path[:] = ["", ".frozen", "/lib"]
-    _mount(bdev, console)
+    if settings["platform"] == "rp2":
+        rp2board.mount(bdev)
+    else:
+        _mount(bdev, console)
+    os.chdir("/")
     gc.collect()
     try:
         if settings["mode"] != "interrupted":
@@ -99,7 +106,6 @@ def _mount(bdev, console):
         vfs.mount(_filesystem(bdev), "/")
         with open("/boot.py", "w") as file:
             file.write("# Runs at every start, before main.py\n")
-    os.chdir("/")
 
 
 def _filesystem(bdev):

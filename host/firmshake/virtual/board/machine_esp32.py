@@ -12,6 +12,7 @@ DEEPSLEEP_RESET = 4
 SOFT_RESET = 5
 
 _HARD = 66
+_BOOTLOADER = 67
 
 _clock_file = None
 _offset = 0
@@ -24,10 +25,12 @@ def install(settings, clock):
     global _clock_file, _offset, _unique_id, _reset_cause
     _clock_file = clock
     _offset = settings["offset"]
-    _unique_id = bytes(settings["mac"])
+    _unique_id = bytes(settings["unique_id"])
     _reset_cause = settings["reset_cause"]
     module = sys.modules["machine_esp32"]
     module.__name__ = "machine"
+    if settings["platform"] == "rp2":
+        module.bootloader = _bootloader
     sys.modules["machine"] = sys.modules["umachine"] = module
 
 
@@ -60,6 +63,10 @@ def unique_id():
 
 def reset():
     _leave(_HARD)
+
+
+def _bootloader(timeout_ms=0):
+    _leave(_BOOTLOADER)
 
 
 def soft_reset():

@@ -12,9 +12,12 @@ import sys
 import termios
 import time
 
-_CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = 1, 2, 3, 4
+_CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D, _CTRL_E = 1, 2, 3, 4, 5
 _BACKSPACE = (8, 127)
 _ESCAPE = 27
+
+# Half of what the port takes unread (pyexec.c: MICROPY_REPL_STDIN_BUFFER_MAX)
+_WINDOW = 128
 
 _HINT = 'Type "help()" for more information.'
 RAW_BANNER = "raw REPL; CTRL-B to exit\n"
@@ -77,9 +80,14 @@ class Console:
                 _write("\n")
                 return False
             if key == _CTRL_A:
-                # raw paste is asked for by Ctrl-E, "A", Ctrl-A; it is not supported, and the plain
-                # way follows at once
-                _write("R\0" if source == b"\x05A" else RAW_BANNER + ">")
+                if source == b"\x05A":
+                    self._raw_paste()
+                    _write(">")
+                elif len(source) == 2 and source[0] == _CTRL_E:
+                    # no such way to send a program: the plain one follows at once
+                    _write("R\0>")
+                else:
+                    _write(RAW_BANNER + ">")
                 continue
             _write("OK")
             if not source:
@@ -98,6 +106,27 @@ class Console:
                 source = bytearray()
             else:
                 source.append(key)
+
+    def _raw_paste(self):
+        # reference/repl, "Raw-paste mode": the window's size, and that twice as much may come; one
+        # more \1 for each window taken; \4 for the end, from either side
+        sys.stdout.buffer.write(bytes((0x52, 1, _WINDOW, 0, 1)))
+        source, left = bytearray(), _WINDOW
+        while True:
+            key = self._key()
+            if key in (_CTRL_C, _CTRL_D):
+                break
+            source.append(key)
+            left -= 1
+            if not left:
+                _write("\1")
+                left = _WINDOW
+        _write("\4")
+        if key == _CTRL_C:
+            self._run(_interrupted, eof="\x04")
+        else:
+            self._run(lambda: self._execute(source, "exec"), eof="\x04")
+        _write("\x04")
 
     def _friendly(self):
         _write(self._banner + "\n")
@@ -196,6 +225,10 @@ class Console:
                     pass
         except KeyboardInterrupt:
             pass
+
+
+def _interrupted():
+    raise KeyboardInterrupt
 
 
 def _goes_on(source, line):
