@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-BENCHES = ("agent", "observer", "image", "issue", "crl")
+BENCHES = ("agent", "observer", "image", "upload", "issue", "crl")
 
 
 def main() -> None:

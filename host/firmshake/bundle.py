@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.resources
 import subprocess
 from collections.abc import Iterator
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from firmshake.errors import Error
@@ -69,7 +68,7 @@ def mpy_size(files: dict[str, bytes]) -> int:
 
 @functools.cache
 def _files() -> dict[str, bytes]:
-    files = {"/main.py": _main().read_bytes()}
+    files = {"/main.py": entry_point("main.py")}
     agent = importlib.resources.files(AGENT_PACKAGE)
     for item in sorted(agent.iterdir(), key=lambda item: item.name):
         path = f"/lib/{AGENT_PACKAGE}/{item.name}"
@@ -77,20 +76,20 @@ def _files() -> dict[str, bytes]:
             files[path] = item.read_bytes()
         elif item.name.endswith(".py") and item.name not in LEFT_OUT:
             files |= _compiled(path, item.read_bytes())
-    for name, source in _library_sources():
+    for name, source in library_sources():
         files |= _compiled(f"/lib/{name}", source)
     return files
 
 
-def _main() -> Traversable:
-    """The entry point: inside the installed package, or in the source tree."""
-    installed = importlib.resources.files("firmshake") / "device" / "main.py"
+def entry_point(name: str) -> bytes:
+    """The first program of a board, main.py or code.py: installed, or of the source tree."""
+    installed = importlib.resources.files("firmshake") / "device" / name
     if installed.is_file():
-        return installed
-    return Path(__file__).parents[2] / "device" / "main.py"
+        return installed.read_bytes()
+    return (Path(__file__).parents[2] / "device" / name).read_bytes()
 
 
-def _library_sources() -> Iterator[tuple[str, bytes]]:
+def library_sources() -> Iterator[tuple[str, bytes]]:
     """Name and contents of the modules of DISTRIBUTIONS, found without importing them."""
     for name in DISTRIBUTIONS:
         try:

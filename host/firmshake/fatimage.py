@@ -190,22 +190,26 @@ def _folders(files: Mapping[str, bytes]) -> list[str]:
     names: dict[str, str] = {}
     folders: set[str] = set()
     for path in files:
-        parts = path.strip("/").split("/")
-        for depth, name in enumerate(parts, 1):
-            if not name or len(name) > _LONGEST_NAME or _FORBIDDEN.search(name):
-                raise Error(
-                    f"{name!r} cannot be the name of a file on a FAT volume",
-                    hint="use letters, digits, '-' and '_', 255 at most",
-                )
+        front, *parts = path.split("/")
+        if front or not all(map(_is_name, parts)):
+            raise Error(
+                f"{path!r} cannot be the name of a file on a FAT volume",
+                hint="use letters, digits, '-' and '_', 255 at most",
+            )
+        for depth in range(1, len(parts) + 1):
             above = "/" + "/".join(parts[:depth])
             known = names.setdefault(above.lower(), above)
             if known != above:
                 raise Error(f"{known!r} and {above!r} are the same name on a FAT volume")
             if depth < len(parts):
                 folders.add(above)
-    for folder in folders & {"/" + path.strip("/") for path in files}:
+    for folder in folders & files.keys():
         raise Error(f"{folder!r} would be a file and a folder")
     return sorted(folders)
+
+
+def _is_name(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_NAME and not _FORBIDDEN.search(name)
 
 
 def _stamp(disk: _Disk, volume: fat.Volume, when: datetime) -> None:
@@ -240,7 +244,7 @@ def _check(disk: _Disk, volume: fat.Volume, files: Mapping[str, bytes]) -> None:
         entry.path: fat.content(data, volume, entry)
         for entry in fat.files(data, volume, len(data), len(data))
     }
-    assert found == {f"/{path.strip('/')}": data for path, data in files.items()}
+    assert found == dict(files)
 
 
 def _too_small(files: Mapping[str, bytes], folders: list[str], volume: fat.Volume) -> Error:
@@ -258,7 +262,7 @@ def _too_small(files: Mapping[str, bytes], folders: list[str], volume: fat.Volum
 def _needs(files: Mapping[str, bytes], folders: list[str], volume: fat.Volume) -> int:
     """Bytes of the clusters for all files and folders."""
     rows = dict.fromkeys(folders, 2)  # "." and ".."
-    for path in [*folders, *(f"/{path.strip('/')}" for path in files)]:
+    for path in [*folders, *files]:
         folder, _, name = path.rpartition("/")
         if folder:
             rows[folder] += 1 + -(-len(name) // _LONG_NAME_CHARACTERS)

@@ -1,4 +1,4 @@
-"""The board's filesystem as runs of blocks. Mounting it is tests/peers/test_flash_image.py."""
+"""The board's filesystem as runs of blocks. Mounting it is tests/peers/test_images_littlefs.py."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ def test_a_full_filesystem_is_refused_and_the_one_that_just_fits_is_not() -> Non
     with pytest.raises(Error, match="do not fit"):
         image.build(files, 30)
     assert image.build(files, 40)
+
+
+def test_what_does_not_fit_is_told_with_what_is_there() -> None:
+    with pytest.raises(
+        Error, match="250 KiB in 2 files do not fit in the board's filesystem of 200"
+    ):
+        image.build({"/a": bytes(200 * 1024), "/b": bytes(50 * 1024)}, 50)
+
+
+def test_small_files_lie_in_their_folder_as_far_as_the_ports_cache_goes() -> None:
+    """The board reads them through it: what is inline for one port is too large for another."""
+    for parameters, inline in ((image.ESP32, 128), (image.RP2, 512)):
+        small = image.build({"/f": b"x" * inline}, 64, parameters)
+        large = image.build({"/f": b"x" * (inline + 1)}, 64, parameters)
+        assert len(large.blocks) == len(small.blocks) + 1
 
 
 def test_a_name_that_littlefs_cannot_hold_is_refused() -> None:

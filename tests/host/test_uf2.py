@@ -86,7 +86,7 @@ def apart(draw: st.DrawFn) -> list[Run]:
 def test_what_is_written_is_read_back(runs: list[Run], chip: str) -> None:
     (part,) = uf2.parse(uf2.write(runs, FAMILIES[chip])).parts
     assert part.family == FAMILIES[chip]
-    assert not (part.missing or part.repeated or part.overlaps)
+    assert (part.missing, part.repeated, part.overlaps) == ((), (), False)
     found = {run.offset: run.data for run in part.runs}
     for offset, data in runs:
         start, held = next((o, d) for o, d in found.items() if o <= offset < o + len(d))
@@ -147,10 +147,6 @@ def test_files_that_are_only_renumbered_would_lose_parts_of_sectors_on_an_rp2040
     rom.copy(file)
     assert rom.restarted
     assert rom.flash != expected([Run(FLASH, noise(25600)), *filesystem()])
-    padded = [raw.block(b"\xff" * 256, FLASH + 25600 + 256 * n, 0, 0) for n in range(12)]
-    assert len(file) + len(padded) == len(
-        uf2.parse(b"".join(file)).parts[0].runs[0].data
-    ) // 256 + (len(file) + 12 - 100)
 
 
 @CHIPS

@@ -134,8 +134,7 @@ def _json(change: Change) -> str:
 
 def _line(change: Change) -> str:
     row = change.row
-    parts = [change.event, row.unique_id or "?", _board(row), _state(row), _where(row)]
-    return printable("  ".join(part for part in parts if part))
+    return "  ".join([change.event, row.unique_id or "?", _board(row), _state(row), *_where(row)])
 
 
 def _table(found: Sequence[Row], with_devices: bool) -> Table:
@@ -143,19 +142,19 @@ def _table(found: Sequence[Row], with_devices: bool) -> Table:
     table.add_column("unique id", no_wrap=True)
     table.add_column("chip or board")
     table.add_column("it runs")
-    table.add_column("port or drive", overflow="fold")
+    table.add_column("port or drive", overflow="fold", min_width=22)
     if with_devices:
         table.add_column("device", overflow="fold")
     for row in found:
-        cells = [row.unique_id or "?", _board(row), _state(row), _where(row)]
+        cells = [row.unique_id or "?", _board(row), _state(row), "\n".join(_where(row))]
         if with_devices:
             cells.append(row.device_id or "")
-        table.add_row(*(Text(printable(cell)) for cell in cells))
+        table.add_row(*map(Text, cells))
     return table
 
 
 def _board(row: Row) -> str:
-    title = row.title or "?"
+    title = printable(row.title) or "?"
     return f"{title} ({row.adapter})" if row.adapter else title
 
 
@@ -169,15 +168,16 @@ def _state(row: Row) -> str:
         parts = [*(["REPL"] if row.ports else []), *(["drive"] if _has_drive(row) else [])]
         text += ": " + " and ".join(parts)
     extra = [f"busy: {row.busy_by}"] if row.busy_by else []
-    return ", ".join([text, *extra, *([row.note] if row.note else [])])
+    return printable(", ".join([text, *extra, *([row.note] if row.note else [])]))
 
 
 def _has_drive(row: Row) -> bool:
     return bool(row.drive or row.block_device)
 
 
-def _where(row: Row) -> str:
-    return "\n".join(part for part in (*row.ports, row.drive or row.block_device) if part)
+def _where(row: Row) -> list[str]:
+    places = (*row.ports, row.drive or row.block_device)
+    return [printable(place) for place in places if place]
 
 
 def _remark(found: Sequence[Row], probe: bool) -> None:

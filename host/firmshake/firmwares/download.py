@@ -36,7 +36,9 @@ def get(
     """
     check(url)
     ends = clock() + LONGEST_S
-    request = urllib.request.Request(url, headers={"User-Agent": f"firmshake/{__version__}"})
+    agent = {"User-Agent": f"firmshake/{__version__}"}
+    # the scheme was checked
+    request = urllib.request.Request(url, headers=agent)  # noqa: S310
     try:
         with _opener().open(request, timeout=SILENCE_S) as answer:
             total = int(answer.headers.get("Content-Length") or 0)

@@ -8,17 +8,14 @@ import serial
 
 from firmshake import serialport
 
-# Longer than any pause of a healthy line, short enough to look at the clock
-_READ_S = 0.05
-
 
 class Wire:
     """Reads and writes one port; raises Error where the board goes away."""
 
     def __init__(self, port: serial.SerialBase) -> None:
+        """`port` is one of serialport.open_port's, whose reads end after 0.1 s."""
         self._port = port
         self.name = str(port.port)
-        port.timeout = _READ_S
 
     @property
     def port(self) -> serial.SerialBase:
@@ -32,6 +29,8 @@ class Wire:
 
     @baud.setter
     def baud(self, value: int) -> None:
+        if value == self.baud:
+            return  # over RFC 2217 each setting is a round trip and more
         try:
             self._port.baudrate = value
         except (OSError, ValueError, TypeError) as error:

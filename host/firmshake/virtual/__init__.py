@@ -1,10 +1,21 @@
-"""A virtual ESP32 board that the real esptool and mpremote, and the real MicroPython, work with.
+"""Virtual boards that the real esptool and mpremote, and the real MicroPython, work with.
 
-Imitated are the ROM loader, the UART, the radio's association and the reset circuit; MicroPython,
-LittleFS, mbedTLS and the network are the real ones.
+Imitated are the ROM loaders, the UART, the radio's association, the reset circuit and the drives;
+MicroPython, LittleFS, mbedTLS and the network are the real ones. CircuitPython, of which there is
+no build for computers, is imitated by CPython (see `circuitpython`).
 """
 
 from firmshake.virtual.devkit import VirtualBoard, Wifi
+from firmshake.virtual.fault import BadFault, Cut, Faults
 from firmshake.virtual.firmware import standin_firmware
+from firmshake.virtual.pico import VirtualPico
 
-__all__ = ["VirtualBoard", "Wifi", "standin_firmware"]
+__all__ = [
+    "BadFault",
+    "Cut",
+    "Faults",
+    "VirtualBoard",
+    "VirtualPico",
+    "Wifi",
+    "standin_firmware",
+]

@@ -11,7 +11,7 @@ the family `absolute` that opens many files is passed over (erratum E10).
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from firmshake.virtual.nor import SECTOR, Flash
 from firmshake.virtual.rp2 import ABSOLUTE, FLASH_BASE
@@ -28,7 +28,8 @@ _HAS_FAMILY = 0x2000
 _LONE = 2
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True)
+class Block:
     """One block that is for the flash of some family."""
 
     offset: int

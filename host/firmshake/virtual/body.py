@@ -7,6 +7,7 @@ thread. A kind of board fills in what its chip does.
 from __future__ import annotations
 
 import asyncio
+import selectors
 import socket
 import sys
 import threading
@@ -96,7 +97,8 @@ class Body:
         assert self._loop is None
         try:
             self._sockets = [_bound(port) for port in self._wanted if port is not None]
-            self._loop = asyncio.new_event_loop()
+            # epoll counts in whole milliseconds, which at 921600 baud are 92 bytes each
+            self._loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
             self._thread = threading.Thread(target=self._live, args=[self._loop], daemon=True)
             self._thread.start()
             self._run(self._assembled())

@@ -134,6 +134,7 @@ class Chip:
         """Take bytes that arrived on the line at this speed."""
         if self._computer is not None:
             if not self._faults.dead_repl:
+                self.uart.baud = self._computer.terminal.baud
                 self._computer.terminal.write(heard(data, baud, self.uart.baud))
         elif self._loader is not None:
             self._received.put_nowait((data, baud))
@@ -197,9 +198,16 @@ class Chip:
             }
         )
         computer = self._computer = Computer(program, self._flash, self._clock)
+
+        async def send(data: bytes) -> None:
+            # machine.UART(0) changes the speed of the REPL's line
+            if computer.terminal.is_open:
+                self.uart.baud = computer.terminal.baud
+            await self.uart.send(data)
+
         try:
             limit = CRASH_S if self._faults.reboot_loop else None
-            end = await asyncio.wait_for(computer.run(self.uart.send), limit)
+            end = await asyncio.wait_for(computer.run(send), limit)
         except TimeoutError:
             await self.uart.send(b"\r\nPanic: on request, by the fault reboot-loop\r\n")
             return Cause.SOFTWARE

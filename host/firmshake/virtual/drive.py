@@ -41,6 +41,7 @@ class Drive:
         self.is_shown = False
         self._faults = faults
         self._is_mounted = False
+        self._own: frozenset[str] = frozenset()
         self._sights: dict[str, tuple[Sight, int]] = {}
         self._check()
 

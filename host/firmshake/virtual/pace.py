@@ -10,6 +10,8 @@ _SHORTEST_S = 0.0005
 # How much travels before somebody sees it: small against what a person or a protocol waits for
 _PIECE_S = 0.01
 _LONGEST_PIECE = 4096
+# Who comes so soon after a sleep was there before it: the line was never idle in between
+_AT_ONCE_S = 0.0002
 
 
 class Pace:
@@ -22,6 +24,7 @@ class Pace:
         self._at_once = faster_than_life and slow == 1
         self._slow = slow
         self._free = 0.0
+        self._woke = 0.0
 
     def piece(self, baud: int) -> int:
         """How many bytes to pass on at a time."""
@@ -34,10 +37,14 @@ class Pace:
         if self._at_once:
             await asyncio.sleep(0)
             return
-        now = asyncio.get_running_loop().time()
-        self._free = max(now, self._free) + count * BITS_A_BYTE * self._slow / baud
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        # a sleep lasts a little too long; on a real line no bit waits for that
+        start = self._free if now - self._woke < _AT_ONCE_S else max(now, self._free)
+        self._free = start + count * BITS_A_BYTE * self._slow / baud
         if self._free - now > _SHORTEST_S:
             await asyncio.sleep(self._free - now)
+            self._woke = clock()
 
 
 def heard(data: bytes, sent_at: int, read_at: int) -> bytes:

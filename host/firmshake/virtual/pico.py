@@ -196,7 +196,8 @@ class VirtualPico(Body):
         for number in range(count):
             if self._cut is not None and self._is_cut_at(number, count):
                 self._is_cut_off = taking.written > 0
-                self._lose_power()  # which cancels this task
+                self._lose_power()  # which cancels this task: it ends at the next wait
+                await asyncio.sleep(0)
             if not number % 64:
                 await asyncio.sleep(0)
             self._received += BLOCK

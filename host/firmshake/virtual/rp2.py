@@ -97,7 +97,7 @@ def starts(board: Pico, flash: Flash) -> bool:
     """Whether the ROM finds a program in the flash; else it shows the drive."""
     if board.chip == "RP2040":
         head = flash.read(0, _STAGE_2 + _CRC.size)
-        return _CRC.unpack_from(head, _STAGE_2)[0] == _crc32(head[:_STAGE_2])
+        return head[_STAGE_2:] == _CRC.pack(_crc32(head[:_STAGE_2]))
     head = flash.read(0, _META_WITHIN)
     start = head.find(_META_START)
     return start >= 0 and _META_END in head[start:]

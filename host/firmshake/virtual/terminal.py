@@ -13,6 +13,12 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 _CTRL_C = b"\x03"
+# The speeds that a terminal can have, which is what the program sets as its UART's
+_SPEEDS = {
+    getattr(termios, f"B{baud}"): baud
+    for baud in (9600, 57600, 115200, 230400, 460800, 500000, 921600, 1000000)
+    if hasattr(termios, f"B{baud}")
+}
 # What is taken from the program in one go; the rest waits on the serial line
 _READ = 1024
 
@@ -35,7 +41,13 @@ class Terminal:
         for other in (termios.VQUIT, termios.VSUSP):
             mode[6][other] = b"\0"
         mode[6][termios.VINTR] = _CTRL_C
+        mode[4] = mode[5] = termios.B115200
         termios.tcsetattr(self.slave, termios.TCSANOW, mode)
+
+    @property
+    def baud(self) -> int:
+        """The speed that the program has set; 115200 after a reset."""
+        return _SPEEDS.get(termios.tcgetattr(self.slave)[5], 115200)
 
     def close(self) -> None:
         """Hang up."""

@@ -1,6 +1,7 @@
 # mypy: ignore-errors
-# What a port of MicroPython (ESP32; rp2 where it differs) does around the interpreter: mount the flash at "/", run
-# boot.py and main.py, then read the serial line. Written for MicroPython, run by it.
+# What a port of MicroPython (the ESP32's, and rp2 where that differs) does around the interpreter:
+# mount the flash at "/", run boot.py and main.py, then read the serial line. Written for
+# MicroPython, run by it.
 
 import gc
 import json

@@ -3,6 +3,7 @@
 # gives this process: setting it rewrites the offset that libfaketime reads.
 
 import sys
+import termios
 import time
 
 PWRON_RESET = 1
@@ -32,6 +33,23 @@ def install(settings, clock):
     if settings["platform"] == "rp2":
         module.bootloader = _bootloader
     sys.modules["machine"] = sys.modules["umachine"] = module
+
+
+class UART:
+    # number 0 is the REPL's line, of which only the speed can change
+    def __init__(self, number, baudrate=0, **_):
+        if number:
+            raise ValueError("UART(%d) is not wired" % number)
+        if baudrate:
+            _set_speed(getattr(termios, "B%d" % baudrate))
+
+
+def _set_speed(code):
+    attributes = termios.tcgetattr(0)
+    attributes[4] = attributes[5] = code
+    # where Linux keeps it: CBAUD and CBAUDEX of the control flags
+    attributes[2] = attributes[2] & ~0o10017 | code
+    termios.tcsetattr(0, termios.TCSANOW, attributes)
 
 
 class RTC:

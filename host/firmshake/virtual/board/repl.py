@@ -38,7 +38,6 @@ class Console:
         # where this file lies: frames from here are none of the user's business
         self._hidden = 'File "' + hidden
         self._in = open(0, "rb")
-        self._attributes = termios.tcgetattr(0)
 
     def serve(self):
         # returns at a soft reset
@@ -215,10 +214,12 @@ class Console:
         return "\n".join(line for line in lines if self._hidden not in line)
 
     def _interruptible(self, value):
-        flags = self._attributes[3]
-        self._attributes[3] = flags | self._isig if value else flags & ~self._isig
         try:
-            termios.tcsetattr(0, termios.TCSANOW, self._attributes)
+            # read anew: the program may have changed the line's speed
+            attributes = termios.tcgetattr(0)
+            flags = attributes[3]
+            attributes[3] = flags | self._isig if value else flags & ~self._isig
+            termios.tcsetattr(0, termios.TCSANOW, attributes)
             if not value:
                 # one jump, so that a Ctrl-C of the last moment surfaces here and nowhere later
                 for _ in (0,):
