@@ -1,8 +1,8 @@
 """What the fast road through a board's REPL takes, against `mpremote fs cp` of the same files.
 
 Both write to the same virtual board, whose line is as slow as a real one, and which goes to the
-speed in its boot.py. Not in it: what opening the port takes over RFC 2217, and mpremote's own start;
-nor the time that a real flash chip takes to erase, 45 ms a sector on common ones.
+speed in its boot.py. Not in it: what opening the port takes over RFC 2217, and mpremote's own
+start; nor the time that a real flash chip takes to erase, 45 ms a sector on common ones.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ IDENTITY = {"key.der": 121, "cert.der": 1000, "ca.der": 500, "settings.json": 30
 MPREMOTE = """
 import sys
 from mpremote import commands, main
-plain = commands.SerialTransport
-commands.SerialTransport = lambda device, baudrate: plain(device, baudrate=int(sys.argv.pop(1)))
+baud, plain = int(sys.argv.pop(1)), commands.SerialTransport
+commands.SerialTransport = lambda device, baudrate: plain(device, baudrate=baud)
 sys.exit(main.main())
 """
 

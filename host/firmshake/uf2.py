@@ -56,6 +56,7 @@ _HEADER = struct.Struct("<8x6I")  # flags, address, size, number, count, family
 _MOST_PAYLOAD = 476
 _PAYLOAD = 256  # the one size that the boot ROMs take: a page of flash
 _SECTOR = 4096
+_TOO_MANY = 0xFFFF_FFFF  # blocks: more than any flash has
 _FLASH = range(0x1000_0000, 0x1100_0000)  # where the RP2040 and RP2350 see it
 _NOT_FOR_FLASH = 0x1
 _HAS_FAMILY = 0x2000
@@ -183,6 +184,15 @@ def write(runs: Iterable[Run], family: int) -> bytes:
     return b"".join(_blocks(sectors, family))
 
 
+def forget(family: int) -> bytes:
+    """A file of one block, of which a boot ROM writes nothing and forgets what it was given before.
+
+    A ROM leaves out the blocks whose numbers it has, as long as their total is the same. So what
+    is copied after a transfer that broke off would be mixed with it, were the two of one length.
+    """
+    return _block(_FLASH.start, bytes(_PAYLOAD), 0, _TOO_MANY, family)
+
+
 def merge(firmware: Uf2, runs: Sequence[Run], family: int) -> bytes:
     """A file with the firmware and the runs, numbered through, for a `family` of chips.
 
@@ -232,10 +242,13 @@ def _blocks(sectors: Mapping[int, bytes | bytearray], family: int) -> Iterator[b
         for at in range(0, _SECTOR, _PAYLOAD)
     ]
     for number, (address, data) in enumerate(pages):
-        header = (_HAS_FAMILY, address, _PAYLOAD, number, len(pages), family)
-        head = bytearray(_HEADER.pack(*header))
-        head[: len(_MAGIC)] = _MAGIC
-        yield (bytes(head) + data).ljust(BLOCK - len(_MAGIC_END), b"\0") + _MAGIC_END
+        yield _block(address, data, number, len(pages), family)
+
+
+def _block(address: int, data: bytes, number: int, count: int, family: int) -> bytes:
+    head = bytearray(_HEADER.pack(_HAS_FAMILY, address, _PAYLOAD, number, count, family))
+    head[: len(_MAGIC)] = _MAGIC
+    return (bytes(head) + data).ljust(BLOCK - len(_MAGIC_END), b"\0") + _MAGIC_END
 
 
 def _check_whole(firmware: Uf2) -> None:

@@ -388,7 +388,6 @@ def test_profiles_that_are_wrong(made: Path, tmp_path: Path, old: str, new: str,
     assert not (tmp_path / "b").exists()
     path.write_text(run("ca", "profiles").out)
     _works(made, "broker")
-    assert run(*words, secrets=(PHRASE,)).status == 0
 
 
 def test_a_file_of_profiles_that_is_not_there_or_is_none(tmp_path: Path) -> None:

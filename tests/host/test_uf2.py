@@ -135,6 +135,24 @@ def test_a_board_gets_firmware_and_filesystem_from_one_file(chip: str) -> None:
     assert rom.flash == expected([Run(FLASH, noise(25600)), *filesystem()])
 
 
+@CHIPS
+@pytest.mark.parametrize("forgotten", [True, False])
+def test_after_a_transfer_broke_off_another_file_is_copied_whole(
+    chip: str, forgotten: bool
+) -> None:
+    """The control, without `forget`: of two files of one length, the first one's blocks stay."""
+    first, second = (uf2.write([Run(FLASH, noise(40960, seed))], FAMILIES[chip]) for seed in (1, 2))
+    rom = BootRom(chip, noise(0x80000, 2))
+    rom.copy(blocks(first)[:50])
+    if forgotten:
+        before = bytes(rom.flash)
+        rom.copy(blocks(uf2.forget(FAMILIES[chip])))
+        assert rom.flash == before
+    rom.copy(blocks(second))
+    assert rom.restarted
+    assert (rom.flash == expected([Run(FLASH, noise(40960, 2))])) == forgotten
+
+
 def test_files_that_are_only_renumbered_would_lose_parts_of_sectors_on_an_rp2040() -> None:
     """The control: its ROM erases by the blocks' numbers, and the firmware's end in a sector."""
     pieces = [

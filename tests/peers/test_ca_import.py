@@ -91,7 +91,7 @@ def test_a_project_begins_with_an_intermediate_whose_root_key_stays_away(
     result = init(tmp_path / "p", corp / "chain.pem", corp / "sub.key")
     assert result.status == 0, result.err
     made, registry = opened(tmp_path / "p")
-    identity = open_authority(made, SECRET).issue("pump", now=NOW)
+    identity = open_authority(made, SECRET).issue("pump", now=datetime.now(UTC))
     assert [certificate.subject(one) for one in (*identity.chain, *identity.anchors)] == [
         "Corp Issuing",
         "Corp Root",

@@ -13,6 +13,7 @@ from firmshake import uf2
 
 FLASH = 0x10000000
 PAGE, SECTOR = 256, 4096
+MOST_BLOCKS = 0x20000  # the RP2350; the RP2040 takes 6 in 100 fewer
 NOT_MAIN_FLASH, FAMILY = 0x1, 0x2000
 FAMILIES = {
     "RP2040": {uf2.RP2040},
@@ -44,6 +45,9 @@ class BootRom:
         transfer = (count, family if self.chip == "RP2350" else 0)
         if transfer != self._transfer:
             self._transfer, self._taken, self._erased = transfer, set(), set()
+            if count > MOST_BLOCKS:
+                self._transfer = (0, 0)
+                return
         at = address - FLASH
         if number >= count or at % PAGE or not 0 <= at < len(self.flash) or number in self._taken:
             return

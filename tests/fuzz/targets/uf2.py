@@ -1,4 +1,4 @@
-"""The reader of UF2."""
+"""The reader of UF2, and the writer on what it has read."""
 
 from __future__ import annotations
 
@@ -25,3 +25,20 @@ def one(data: bytes) -> None:
         starts = [run.offset for run in part.runs]
         assert all(a <= b for a, b in itertools.pairwise(starts))
         assert len(part.missing) <= 2 * part.blocks + 1000
+        if part.family is not None:
+            _again(found, part)
+
+
+def _again(found: uf2.Uf2, part: uf2.Part) -> None:
+    """What is written from it, where it can be, holds the same bytes at the same places."""
+    try:
+        file = uf2.merge(found, [], part.family or 0)
+    except Error:
+        return
+    made = uf2.parse(file)
+    assert file.startswith(found.lead)
+    (same,) = (one for one in made.parts if one.family == part.family)
+    assert not (made.broken or made.rest or same.missing or same.repeated or same.overlaps)
+    for run in part.runs:
+        start, data = next((o, d) for o, d in same.runs if o <= run.offset <= o + len(d))
+        assert data[run.offset - start :][: len(run.data)] == run.data
