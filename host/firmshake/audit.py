@@ -24,6 +24,7 @@ from firmshake.errors import Error
 from firmshake.project import BROKER_FILE, Project
 from firmshake.registry import Registry
 from firmshake.registry.claim import Delivery
+from firmshake.registry.issuance import SUPERSEDED
 from firmshake.registry.log import Entry
 from firmshake.registry.reconcile import Reconciliation
 
@@ -88,7 +89,11 @@ def _noted(registry: Registry, head: tuple[int, str] | None) -> Iterator[Finding
 
 
 def _pending(
-    pending: dict[str, int], project: Project, places: Places, registry: Registry, now: datetime
+    pending: dict[str, list[str]],
+    project: Project,
+    places: Places,
+    registry: Registry,
+    now: datetime,
 ) -> Iterator[Finding]:
     """What was revoked and stands on no list yet; those of CAs that are no more don't count."""
     folder = project.ca_folder
@@ -98,11 +103,13 @@ def _pending(
     except Error:
         return  # a certificate can't be read: told elsewhere
     for place, own in cas:
-        count = pending.get(certificates.own_key(own), 0)
-        if count:
-            what = f"{count} revoked since the last list of {certificates.subject(own)!r}"
+        reasons = pending.get(certificates.own_key(own))
+        if reasons:
+            what = f"{len(reasons)} revoked since the last list of {certificates.subject(own)!r}"
             command = "firmshake ca crl" + (" --root" if place == places.root else "")
-            yield Finding(WARNING, "list_outdated", what, f"sign a new one: {command}")
+            # each provisioning of a board anew revokes what it held, whose key is gone from it
+            severity = NOTE if set(reasons) == {SUPERSEDED} else WARNING
+            yield Finding(severity, "list_outdated", what, f"sign a new one: {command}")
 
 
 def _files(

@@ -375,14 +375,24 @@ def test_a_root_key_that_is_elsewhere_is_no_finding_and_one_beside_is_a_note(mad
 
 
 def test_what_was_revoked_and_is_on_no_list_yet(made: Path) -> None:
-    """As after a kill, or after provisioning a board again."""
+    """As after a kill."""
     registry = Registry.open(made / "registry.sqlite")
     record = next(registry.certificates(device_id="lamp"))
-    registry.revoke([record.serial_number], "superseded")
+    registry.revoke([record.serial_number], "keyCompromise")
     assert _one(made, "list_outdated").startswith("1 revoked since the last list of 'greenhouse")
     words = ("ca", "crl", "--project", made, "--passphrase-fd", FD)
     assert run(*words, secrets=(PHRASE,)).status == 0
     assert _audit(made)[0] == 0
+
+
+def test_what_a_board_held_before_it_was_provisioned_again_is_noted(made: Path) -> None:
+    """Its key is gone from the board: it may wait for the next list."""
+    registry = Registry.open(made / "registry.sqlite")
+    record = next(registry.certificates(device_id="lamp"))
+    registry.revoke([record.serial_number], "superseded")
+    status, found, _ = _audit(made)
+    mine = [one["severity"] for one in found if one["cause"] == "list_outdated"]
+    assert (status, mine) == (0, ["note"])
 
 
 def test_nothing_is_due_of_a_ca_that_was_revoked_with_what_it_issued(made: Path) -> None:

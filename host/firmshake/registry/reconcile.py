@@ -31,13 +31,13 @@ Fields = dict[str, str | int]
 class Reconciliation:
     """One walk along log and rows. `wrong` is told each contradiction, in words.
 
-    `pending` counts, for each issuer, what was revoked since its last list.
+    `pending` are, for each issuer, the reasons of what was revoked since its last list.
     """
 
     registry: Registry
     wrong: Callable[[str], None]
     progress: Callable[[int], None] = lambda count: None
-    pending: dict[str, int] = field(default_factory=dict)
+    pending: dict[str, list[str]] = field(default_factory=dict)
     certificates: int = 0
     head: Entry | None = None
     _revoked: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Reconciliation:
             elif event == "revoked":
                 how = str(fields.get("reason")), str(fields.get("at"))
                 self._revoked[str(fields.get("serial"))] = how
-                self._count(str(fields.get("issuer")), 1)
+                self.pending.setdefault(str(fields.get("issuer")), []).append(how[0])
             elif event == "crl":
                 parts = (fields.get(key) for key in ("issuer", "number", "next_update"))
                 issuer, number, until = map(str, parts)
@@ -122,9 +122,6 @@ class Reconciliation:
                 self.wrong(f"no CA of the registry has signed the certificate {_named(row)}")
         elif not certificates.issued_by(found, issuer):
             self.wrong(f"the signature of the certificate {_named(row)} is wrong")
-
-    def _count(self, issuer: str, more: int) -> None:
-        self.pending[issuer] = self.pending.get(issuer, 0) + more
 
     def _revocations(self) -> None:
         """Every row that is revoked was revoked in the log, and the reverse."""

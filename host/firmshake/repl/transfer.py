@@ -25,6 +25,8 @@ _FLASH_S = 30.0
 # How long each side waits for the other at the new speed; the board waits longer
 _HELLO_S = 1.0
 _PATIENCE = 4  # pieces of zeros in a row
+import os
+AHEAD = int(os.environ.get("AHEAD","2"))
 
 
 class Noise(Error):
@@ -157,7 +159,7 @@ class _Sending:
         given = self._acks = 0
         patience = _PATIENCE
         while self._acks < pieces:
-            room = min(pieces, self._acks + 2) - given
+            room = min(pieces, self._acks + AHEAD) - given
             if room > 0:
                 self._wire.write(data[given * piece : (given + room) * piece])
                 given += room

@@ -206,7 +206,8 @@ def _shape(repl: RawRepl, board: Running) -> Shape:
         return Shape(repl.window, _SMALL_BLOCK, 12, is_text=True)
     if board.memory < _ROOMY:
         return Shape(repl.window, _SMALL_BLOCK, 12)
-    return Shape(repl.window)
+    import os
+    return Shape(int(os.environ.get("PIECE","128")), int(os.environ.get("BLOCK","32768")))
 
 
 def _digest(contents: Iterable[bytes]) -> str:

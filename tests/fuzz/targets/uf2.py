@@ -39,6 +39,6 @@ def _again(found: uf2.Uf2, part: uf2.Part) -> None:
     assert file.startswith(found.lead)
     (same,) = (one for one in made.parts if one.family == part.family)
     assert not (made.broken or made.rest or same.missing or same.repeated or same.overlaps)
-    for run in part.runs:
+    for run in filter(lambda run: run.data, part.runs):
         start, data = next((o, d) for o, d in same.runs if o <= run.offset <= o + len(d))
         assert data[run.offset - start :][: len(run.data)] == run.data
