@@ -1,236 +1,190 @@
-"""One board, from plugged in to proved: probe, issue, build, write, reset, follow until ready."""
+"""One board, from plugged in to proved: find the way, issue, write, start, follow until ready."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 
-from firmshake import boardfiles, bundle, deviceid, flash, image, partitions, proof, serialport
+from firmshake import boardfiles, bundle, circuitpython, deviceid, proof
 from firmshake.ca import certificate
 from firmshake.ca.authority import Authority
+from firmshake.ca.identity import Identity
 from firmshake.errors import Error
-from firmshake.event import Event, Output
-from firmshake.firmware import Firmware
-from firmshake.image import Run
-from firmshake.listen import Port, listen
 from firmshake.project import Project
-from firmshake.reader import Reader
 from firmshake.registry import Registry
 from firmshake.verdict import Verdict
+from firmshake.ways import choose, present
+from firmshake.ways.choose import Wish
+from firmshake.ways.way import Files, Watcher, Way
+
+__all__ = ["Outcome", "Watcher", "provision"]
 
 # Association, DHCP and a DNS server that does not answer take most of a minute on a real board,
 # and a fault that may pass is given three climbs
 PROOF_S = 120.0
 
-# For somebody who has to find the board and its buttons first
-PERSON_S = 120.0
-
-# The last words of every chip's ROM before it listens to esptool
-_WAITS = "waiting for download"
-
-
-class Watcher(Protocol):
-    """Is told how far the work is."""
-
-    def begin(self, text: str) -> None:
-        """A piece of work that takes a while begins."""
-
-    def step(self, text: str) -> None:
-        """One more piece of work is done."""
-
-    def writing(self, done: int, total: int) -> None:
-        """So many bytes of flash are written."""
-
-    def please(self, text: str) -> None:
-        """The person has to do something."""
-
-    def event(self, event: Event) -> None:
-        """The board reports."""
-
-    def output(self, output: Output) -> None:
-        """The board says something else."""
-
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one board; `verdict.ok` is the proof."""
+    """What came of one board; `verdict.ok` is the proof.
+
+    `mac` is its unique id, "" where it has told none. `written` says whether it was given anything:
+    a board that holds all of it is only proved again.
+    """
 
     device_id: str
     mac: str
     chip: str
     serial_number: str
     verdict: Verdict
+    written: bool = True
 
 
 def provision(
     project: Project,
     authority: Authority,
     registry: Registry,
-    port: str,
+    wish: Wish,
     watcher: Watcher,
     *,
-    firmware: Firmware | None = None,
     device_id: str | None = None,
-    baud: int = flash.BAUDS[0],
     proof_s: float = PROOF_S,
     replace: bool = False,
+    force: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
-    """Give the board on `port` an identity of its own, write it, and follow it until it is proved.
+    """Give the board that `wish` names an identity of its own, and follow it until it is proved.
 
-    `firmware` is written where the board has no MicroPython, and left alone where it has. The
-    board's filesystem is replaced. A device id that another board has is taken over only with
-    `replace`. Once the board is written, earlier certificates of its id are revoked.
+    What is on the board already, with a certificate in force, is left as it is unless `force`. A
+    device id that another board has is taken over only with `replace`. Once the board is written,
+    earlier certificates of its id are revoked.
 
     Raises Error where the work could not be done; a board that was written but does not connect is
     an Outcome whose verdict says why.
     """
-    files = bundle.agent_files()  # what is wrong with our own installation is said first
+    bundle.agent_files()  # what is wrong with our own installation is said first
     boardfiles.check(project)
-    board = _probe(port, baud, watcher)
-    watcher.step(f"found {board.description}, {board.mac}, {board.flash_size >> 20} MB of flash")
-    with _started_again(port):
-        write_firmware, region = _plan(board, firmware)
-        if firmware is not None and write_firmware is None:
-            watcher.step("it runs MicroPython already: the firmware file is left aside")
-        device_id = device_id or deviceid.default_id(project.prefix, board.mac)
+    way = choose.choose(wish, watcher)
+    watcher.step(f"found {way.seen.title}")
+    return _Work(project, authority, registry, way, watcher, proof_s, now).run(
+        device_id, replace, force
+    )
+
+
+@dataclass
+class _Work:
+    """The work on one board."""
+
+    project: Project
+    authority: Authority
+    registry: Registry
+    way: Way
+    watcher: Watcher
+    proof_s: float
+    now: Callable[[], datetime]
+
+    def run(self, wanted: str | None, replace: bool, force: bool) -> Outcome:
+        way, watcher = self.way, self.watcher
+        try:
+            intent = way.intends()
+            known = None if force else self._present(wanted)
+            if known is not None:
+                watcher.step(f"it is provisioned as {known[0]}: nothing is written")
+                return self._proved(*known, written=False)
+            watcher.step(intent)
+            device_id, identity = self._issue(wanted, replace)
+        except Error:
+            way.left_alone()
+            raise
+        return self._written(device_id, identity)
+
+    def _present(self, wanted: str | None) -> tuple[str, str] | None:
+        """Who the board is already, where it holds all that it would be given."""
+        held = self.way.held()
+        if held is None:
+            return None
+        found = present.identity(
+            held, self._common(), self.project, self.registry, self.authority.root, self.now()
+        )
+        return found if found is not None and wanted in (None, found[0]) else None
+
+    def _issue(self, wanted: str | None, replace: bool) -> tuple[str, Identity]:
+        """Issue the identity and make its files ready: all that can fail before a write."""
+        seen, made = self.way.seen, self.now()
+        device_id = wanted or self._default_id()
         if not replace:
-            _check_owner(registry, device_id, board.mac)
-        made = now()
-        identity = authority.issue(device_id, now=made)
-        files |= boardfiles.of(project, identity, device_id, made)
-        built = image.build(files, region.block_count)
-        registry.record_issued(
+            _check_owner(self.registry, device_id, seen.unique_id)
+        identity = self.authority.issue(device_id, now=made)
+        built = self.way.prepare(self._files(identity, device_id, made))
+        self.registry.record_issued(
             device_id,
             identity.certificate,
-            unique_id=board.mac,
-            chip=board.chip,
-            firmware=write_firmware.micropython if write_firmware else None,
+            unique_id=seen.unique_id,
+            chip=seen.chip,
+            firmware=seen.firmware,
         )
-    watcher.step(f"issued a key and a certificate for {device_id}")
-    runs = built.at(region.offset)
-    watcher.step(
-        f"built its filesystem: {len(files)} files, {_kib(runs)} of {built.size >> 10} KiB"
-        " have to travel"
-    )
-    try:
-        _write(board, [*_firmware_runs(write_firmware), *runs], watcher)
-        _supersede(registry, device_id, watcher)
-        verdict = _prove(port, proof_s, watcher)
-    except BaseException:
-        # its certificate is known, and so is that no board was proved with it; why it failed is
-        # what matters, also where this cannot be noted
-        with contextlib.suppress(Error):
-            registry.set_state(device_id, "failed")
-        raise
-    registry.set_state(device_id, "proved" if verdict.ok else "failed", verdict.verdict)
-    serial = certificate.serial(identity.certificate)
-    return Outcome(device_id, board.mac, board.chip, serial, verdict)
+        self.watcher.step(f"issued a key and a certificate for {device_id}")
+        if built:
+            self.watcher.step(built)
+        return device_id, identity
+
+    def _written(self, device_id: str, identity: Identity) -> Outcome:
+        registry = self.registry
+        try:
+            self.way.write(self.watcher)
+            # a board that told nothing of itself before may have by now
+            told = self.way.seen.unique_id
+            for serial in registry.set_state(device_id, "written", unique_id=told):
+                self.watcher.step(
+                    f"revoked its earlier certificate {serial}: `firmshake ca crl` tells the broker"
+                )
+            return self._proved(device_id, certificate.serial(identity.certificate))
+        except BaseException:
+            # its certificate is known, and so is that no board was proved with it; why it failed
+            # is what matters, also where this cannot be noted
+            with contextlib.suppress(Error):
+                registry.set_state(device_id, "failed")
+            raise
+
+    def _proved(self, device_id: str, serial: str, written: bool = True) -> Outcome:
+        with self.way.heard(self.watcher) as port:
+            verdict = proof.follow(port, self.proof_s, self.watcher.event, self.watcher.output)
+        state = "proved" if verdict.ok else "failed"
+        self.registry.set_state(device_id, state, verdict.verdict)
+        seen = self.way.seen
+        return Outcome(device_id, seen.unique_id or "", seen.chip, serial, verdict, written)
+
+    def _default_id(self) -> str:
+        unique = self.way.seen.unique_id
+        if unique is None:
+            raise Error(
+                f"what the board is can't be told before it runs: {self.way.seen.title}",
+                hint="give it a name: --id NAME",
+            )
+        return deviceid.default_id(self.project.prefix, unique)
+
+    def _common(self) -> dict[str, bytes]:
+        if self.way.runtime == "circuitpython":
+            return circuitpython.agent_files()
+        return bundle.agent_files()
+
+    def _files(self, identity: Identity, device_id: str, made: datetime) -> Files:
+        if self.way.runtime == "circuitpython":
+            own = circuitpython.own_files(self.project, identity, device_id, made)
+        else:
+            own = boardfiles.of(self.project, identity, device_id, made)
+        return {**self._common(), **own}
 
 
-def _check_owner(registry: Registry, device_id: str, mac: str) -> None:
+def _check_owner(registry: Registry, device_id: str, unique_id: str | None) -> None:
     """Raise Error where the id is another board's: two of one id would drive each other out."""
     known = registry.device(device_id)
-    if known is not None and known.unique_id not in (None, mac):
+    if known is not None and known.unique_id not in (None, unique_id):
         raise Error(
-            f"{device_id!r} is the device id of the board {known.unique_id}, and this is {mac}",
+            f"{device_id!r} is the device id of the board {known.unique_id}, and this is"
+            f" {unique_id or 'one that has not told its own'}",
             hint="give another --id; or --replace, where this board takes the other's place:"
             " the other's certificate is revoked then",
         )
-
-
-def _supersede(registry: Registry, device_id: str, watcher: Watcher) -> None:
-    """Note that the board is written; what it held before opens nothing any more."""
-    for serial in registry.set_state(device_id, "written"):
-        watcher.step(
-            f"revoked its earlier certificate {serial}: `firmshake ca crl` tells the broker"
-        )
-
-
-def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
-    """The board on `port`; with a person's help where the port has no lines to reset it with."""
-    watcher.begin(f"looking at the board on {port}")
-    try:
-        return flash.probe(port, baud)
-    except Error:
-        if not port.startswith(serialport.LINELESS):
-            raise
-        with serialport.open_port(port) as opened:  # raises its own Error where nothing is there
-            watcher.please("hold the board's BOOT button, press RESET, and let go of both")
-            if not _waits_for_download(opened):
-                raise
-    watcher.begin(f"looking at the board on {port}")
-    return flash.probe(port, baud)
-
-
-def _waits_for_download(port: Port) -> bool:
-    """Whether the board says within PERSON_S that it is in its boot loader."""
-    ends = time.monotonic() + PERSON_S
-    for items in listen(port, Reader()):
-        if any(isinstance(item, Output) and _WAITS in item.text for item in items):
-            return True
-        if time.monotonic() > ends:
-            break
-    return False
-
-
-@contextlib.contextmanager
-def _started_again(port: str) -> Iterator[None]:
-    """Where this fails, nothing was written: let the board run what it ran before."""
-    try:
-        yield
-    except Error:
-        with contextlib.suppress(Error, OSError), serialport.open_port(port) as opened:
-            serialport.reset(opened)
-        raise
-
-
-def _plan(
-    board: flash.Board, firmware: Firmware | None
-) -> tuple[Firmware | None, partitions.Region]:
-    """The firmware to write, if any, and where the filesystem lies. Raises Error before a write."""
-    if firmware is not None and firmware.chip != board.chip:
-        raise Error(
-            f"the firmware is for {firmware.chip}, the board on {board.port} is {board.chip}",
-            hint=f"get the firmware for {board.chip}; nothing was written",
-        )
-    if board.table is not None and board.app is not None and board.app.is_micropython:
-        return None, partitions.filesystem_region(board.table, board.flash_size)
-    if firmware is None:
-        what = "runs something else" if board.app is not None else "has no firmware"
-        raise Error(
-            f"the board on {board.port} {what}, not MicroPython",
-            hint=f"get MicroPython 1.23 or later for {board.chip} and add --firmware FILE",
-        )
-    return firmware, partitions.filesystem_region(firmware.table, board.flash_size)
-
-
-def _firmware_runs(firmware: Firmware | None) -> list[Run]:
-    return [Run(firmware.offset, firmware.data)] if firmware else []
-
-
-def _write(board: flash.Board, runs: list[Run], watcher: Watcher) -> None:
-    started = time.monotonic()
-    watcher.begin("connecting to its boot loader")
-    used = flash.write(board.port, runs, watcher.writing, baud=board.baud, chip=board.chip)
-    took = time.monotonic() - started
-    watcher.step(f"wrote {_kib(runs)} at {used} baud in {took:.1f} s, read back by its MD5")
-
-
-def _prove(port: str, proof_s: float, watcher: Watcher) -> Verdict:
-    # the port is open before the reset, so that the board's first line is not lost
-    with serialport.open_port(port) as opened:
-        try:
-            serialport.reset(opened)
-            watcher.step("reset it; following its serial line")
-        except serialport.NoLines as error:
-            watcher.please(error.hint)
-        return proof.follow(opened, proof_s, watcher.event, watcher.output)
-
-
-def _kib(runs: list[Run]) -> str:
-    return f"{sum(len(run.data) for run in runs) >> 10} KiB"

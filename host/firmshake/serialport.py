@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import serial
 
 from firmshake import portfaults
+from firmshake.boards import holders
 from firmshake.errors import Error
 
 # The board's console; MicroPython's default on every chip of the family
@@ -84,35 +81,13 @@ def gone(port: str) -> Error:
 
 def holder(url: str) -> str:
     """The program that has a port open, as "name (pid 12)"; empty where the system won't tell."""
-    with contextlib.suppress(OSError):
-        device = os.stat(url).st_rdev
-        for pid in _others():
-            if device and device in _devices_of(pid):
-                name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8").strip()
-                return f"{name} (pid {pid})"
-    return ""
+    return holders.of([url]).get(url, "")
 
 
 def with_holder(error: Error, url: str) -> Error:
     """The same error; where it says that the port is busy, it says by whom, if that can be told."""
     who = holder(url) if "busy" in error.message else ""
     return Error(f"{error.message}: {who} has it open", error.hint) if who else error
-
-
-def _others() -> Iterator[int]:
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and int(entry) != os.getpid():
-            yield int(entry)
-
-
-def _devices_of(pid: int) -> set[int]:
-    """The devices that a process has open; none where we may not know."""
-    devices = set()
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(OSError):
-                devices.add(os.stat(f"/proc/{pid}/fd/{entry}").st_rdev)
-    return devices
 
 
 def _set_rts(port: serial.SerialBase, state: bool) -> None:

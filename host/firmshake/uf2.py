@@ -190,7 +190,7 @@ def forget(family: int) -> bytes:
     A ROM leaves out the blocks whose numbers it has, as long as their total is the same. So what
     is copied after a transfer that broke off would be mixed with it, were the two of one length.
     """
-    return _block(_FLASH.start, bytes(_PAYLOAD), 0, _TOO_MANY, family)
+    return _block(_FLASH.start, bytes(_PAYLOAD), _TOO_MANY, _TOO_MANY, family)
 
 
 def merge(firmware: Uf2, runs: Sequence[Run], family: int) -> bytes:
@@ -201,17 +201,7 @@ def merge(firmware: Uf2, runs: Sequence[Run], family: int) -> bytes:
     """
     _check_whole(firmware)
     own = _only(firmware, family)
-    if runs:
-        first, end = (
-            min(run.offset for run in runs),
-            max(run.offset + len(run.data) for run in runs),
-        )
-        for run in own.runs:
-            if run.offset < end and run.offset + len(run.data) > first:
-                raise Error(
-                    f"the firmware reaches into the board's filesystem at {first:#x}",
-                    hint="use firmware that is made for this very board",
-                )
+    _check_apart(own.runs, runs)
     return firmware.lead + write([*own.runs, *runs], family)
 
 
@@ -255,6 +245,18 @@ def _check_whole(firmware: Uf2) -> None:
     damaged = firmware.broken or firmware.rest
     if damaged or any(part.missing or part.repeated or part.overlaps for part in firmware.parts):
         raise Error("the firmware's UF2 file is damaged", hint="get the .uf2 for this board again")
+
+
+def _check_apart(firmware: Sequence[Run], filesystem: Sequence[Run]) -> None:
+    """Raise Error where firmware lies within what the filesystem spans, its gaps too."""
+    first = min((run.offset for run in filesystem), default=_FLASH.stop)
+    end = max((run.offset + len(run.data) for run in filesystem), default=_FLASH.stop)
+    for offset, data in firmware:
+        if offset < end and offset + len(data) > first:
+            raise Error(
+                f"the firmware reaches into the board's filesystem at {first:#x}",
+                hint="use firmware that is made for this very board",
+            )
 
 
 def _only(firmware: Uf2, family: int) -> Part:

@@ -161,7 +161,10 @@ def test_a_drive_that_nobody_mounted_is_seen_by_its_numbers() -> None:
     usb = Usb(0x2E8A, 0x000F, "1122334455667788", "1-7")
     row = one([], [Drive("", "/dev/sdc1", usb=usb)])
     assert (row.state, row.unique_id, row.block_device) == ("uf2", "1122334455667788", "/dev/sdc1")
-    assert row.note == "its drive is not mounted"
+    assert row.note == "not mounted"
+    assert one([CIRCUITPY_PORT], [replace(CIRCUITPY_DRIVE, path="", boot_out="")]).note == (
+        "its drive is not mounted"
+    )
 
 
 def test_a_read_only_drive_says_so() -> None:
@@ -199,6 +202,14 @@ def test_a_board_has_its_device_id_however_the_registry_writes_its_number(known:
 def test_a_board_without_a_number_has_no_device_id() -> None:
     row = Row("adapter", ports=("/dev/ttyUSB0",))
     assert rows.named([row], {"not hexadecimal": "pump-1"})[0].device_id is None
+
+
+def test_a_board_that_is_plugged_in_twice_is_one_row_once_it_told_its_number() -> None:
+    asked = Row("micropython", unique_id="7c:df:a1:00:11:33", ports=("/dev/ttyUSB0",))
+    own = Row("micropython", unique_id="7c:df:a1:00:11:33", ports=("/dev/ttyACM0",))
+    silent = [Row("adapter", ports=(f"/dev/ttyUSB{n}",)) for n in (1, 2)]
+    found = rows.merged([asked, silent[0], own, silent[1]])
+    assert found == [replace(asked, ports=("/dev/ttyUSB0", "/dev/ttyACM0")), *silent]
 
 
 # what changes

@@ -1,4 +1,4 @@
-"""What the system tells of drives, ports and who has them open: read from folders laid out alike."""
+"""What the system tells of drives, ports and who has them open, from folders laid out alike."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The agent on CircuitPython's shape names each cause: its TLS has one number and no dates.
 
-The control is `test_nothing_broken`. What CircuitPython does is in support/circuitpython; the
-servers are the same as in test_causes.py. Boards speak TLS 1.2.
+The control is `test_nothing_broken`. What CircuitPython does is in firmshake.virtual.circuitpython;
+the servers are the same as in test_causes.py. Boards speak TLS 1.2.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from support import circuitpython, pki, servers
 from support.broker import mosquitto
-from support.circuitpython import wifi
 from support.pki import ALWAYS, DEVICE, LATER, LONG_AGO, NOW, Fleet
 from support.smallbroker import broker as small_broker
 
@@ -26,6 +25,7 @@ from firmshake.ca import authority
 from firmshake.ca.identity import Identity
 from firmshake.event import Event
 from firmshake.verdict import Verdict
+from firmshake.virtual.circuitpython import wifi
 
 CONNACK = b"\x20\x02\x00\x00"
 SUBACK_OF_FIRST = b"\x90\x03\x00\x01\x00"

@@ -22,6 +22,8 @@ from firmshake.firmware import identify
 from firmshake.project import Project
 from firmshake.registry import Registry
 from firmshake.virtual import VirtualBoard, Wifi, standin_firmware
+from firmshake.ways import esptool
+from firmshake.ways.choose import Wish
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
 FILESYSTEM = 0x200000
@@ -37,7 +39,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 def provisioned(made: Project, port: str, notes: Notes, **more: Any) -> provision.Outcome:
     registry = Registry.open(made.registry_path)
-    return provision.provision(made, desk.authority(made), registry, port, notes, **more)
+    wish = Wish(port, file=more.pop("firmware", None), via=more.pop("via", None))
+    return provision.provision(made, desk.authority(made), registry, wish, notes, **more)
 
 
 def test_a_board_comes_to_ready_and_the_registry_knows_it(made: Project) -> None:
@@ -56,7 +59,8 @@ def test_a_board_comes_to_ready_and_the_registry_knows_it(made: Project) -> None
     total = notes.progress[-1][1]
     assert notes.progress[-1][0] == total
     assert total < 400 << 10
-    built, wrote = notes.steps[2:4]
+    (built,) = [step for step in notes.steps if step.startswith("built ")]
+    (wrote,) = [step for step in notes.steps if step.startswith("wrote ")]
     assert f"{total >> 10} KiB of 2048 KiB" in built
     assert wrote.startswith(f"wrote {total >> 10} KiB at 921600 baud in ")
 
@@ -75,7 +79,7 @@ def test_a_board_that_is_provisioned_again_loses_its_earlier_certificate(made: P
     registry, notes = Registry.open(made.registry_path), Notes()
     with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
         first = provisioned(made, board.url, Notes(), device_id="twice")
-        second = provisioned(made, board.url, notes, device_id="twice")
+        second = provisioned(made, board.url, notes, device_id="twice", force=True)
     assert second.verdict.ok
     old, new = (registry.certificate(one.serial_number) for one in (first, second))
     assert old is not None
@@ -118,7 +122,7 @@ def test_the_command_tells_its_outcome_as_one_json_object(made: Project, tmp_pat
         )
     assert done.returncode == 0, done.stderr
     outcome = json.loads(done.stdout)
-    assert list(outcome) == ["device_id", "mac", "chip", "serial_number", "verdict"]
+    assert list(outcome) == ["device_id", "mac", "chip", "serial_number", "verdict", "written"]
     assert (outcome["device_id"], outcome["verdict"]["verdict"]) == ("shed-7", "ready")
     assert done.stdout.count("\n") == 1
     assert "left aside" in done.stderr
@@ -274,7 +278,7 @@ def test_a_person_presses_the_buttons_of_a_board_behind_a_plain_socket(
 def test_a_person_who_does_not_come_is_not_waited_for_forever(
     made: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provision, "PERSON_S", 0.5)
+    monkeypatch.setattr(esptool, "PERSON_S", 0.5)
     with VirtualBoard(raw_port=0, wifi=AIR, faster_than_life=True) as board:
         notes = Notes()
         with pytest.raises(Error, match="no board answers"):

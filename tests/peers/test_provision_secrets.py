@@ -8,6 +8,7 @@ import os
 import threading
 import traceback
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from secrets import token_hex
 
@@ -23,6 +24,7 @@ from firmshake.project import Project
 from firmshake.provision import provision
 from firmshake.registry import Registry
 from firmshake.virtual import VirtualBoard, Wifi
+from firmshake.ways.choose import Wish
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
 LOOK_EVERY_S = 0.05
@@ -99,7 +101,11 @@ def key_on(board: VirtualBoard) -> bytes:
     context = UserContext(region.size)
     context.buffer[:] = raw[region.offset : region.offset + region.size]
     filesystem = LittleFS(
-        context=context, block_count=region.block_count, **image.LITTLEFS_OPTIONS, mount=True
+        context=context,
+        block_count=region.block_count,
+        block_size=partitions.SECTOR,
+        **asdict(image.ESP32),
+        mount=True,
     )
     with filesystem.open("/firmshake/key.der", "rb") as file:
         return bytes(file.read())
@@ -156,7 +162,7 @@ def test_secrets_are_in_no_exception(made: Project, monkeypatch: pytest.MonkeyPa
 
         with pytest.raises(Error) as caught:
             provision(
-                *(made, desk.authority(made), Registry.open(made.registry_path), board.url),
+                *(made, desk.authority(made), Registry.open(made.registry_path), Wish(board.url)),
                 Unplugging(),
             )
     told = "".join(traceback.TracebackException.from_exception(caught.value).format())

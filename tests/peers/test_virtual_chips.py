@@ -102,7 +102,9 @@ def test_a_blank_board_is_flashed_and_runs_the_real_micropython(tmp_path: Path, 
         try:
             port.write(b"\r\x03import sys, os\r")
             port.write(b"sys.platform, sys.implementation._machine, os.uname()[0]\r")
-            read_until(port, f"('esp32', 'Generic {chip} module with {chip}', 'esp32')".encode())
+            called = chip.replace("-", "")
+            machine = f"Generic {called} module with {called}"
+            read_until(port, f"('esp32', '{machine}', 'esp32')".encode())
         finally:
             port.close()
 

@@ -230,7 +230,7 @@ def _title(
 
 def _note(state: RowState, drive: Drive | None) -> str:
     if drive is not None and not drive.path:
-        return "its drive is not mounted"
+        return "not mounted" if state == "uf2" else "its drive is not mounted"
     if drive is not None and not drive.writable:
         return "its drive is read-only"
     return ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -15,32 +16,39 @@ def of(devices: Iterable[str], proc: Path = _PROC) -> Mapping[str, str]:
 
     Another user's process is only seen where it has locked the port, as pyserial and esptool do.
     """
-    numbers: dict[tuple[int, int], str] = {}
+    known: dict[_Identity, str] = {}
+    files: dict[_Identity, str] = {}
     for device in devices:
         with contextlib.suppress(OSError):
             status = os.stat(device)
-            numbers[status.st_dev, status.st_ino] = device
-    if not numbers:
+            known[_identity(status)] = device
+            files[status.st_dev, status.st_ino] = device
+    if not known:
         return {}
-    found = dict(_by_locks(numbers, proc))
-    found.update(_by_descriptors(numbers, proc))
-    return found
+    return dict(_by_locks(files, proc)) | dict(_by_descriptors(known, proc))
 
 
-def _by_descriptors(
-    numbers: Mapping[tuple[int, int], str], proc: Path
-) -> Iterator[tuple[str, str]]:
+_Identity = tuple[int, int]
+
+
+def _identity(status: os.stat_result) -> _Identity:
+    """What two names of one device have in common: its number, also where /dev is there twice."""
+    if stat.S_ISCHR(status.st_mode):
+        return -1, status.st_rdev
+    return status.st_dev, status.st_ino
+
+
+def _by_descriptors(known: Mapping[_Identity, str], proc: Path) -> Iterator[tuple[str, str]]:
     for pid in _others(proc):
         with contextlib.suppress(OSError):
             for entry in os.listdir(proc / str(pid) / "fd"):
                 with contextlib.suppress(OSError):
-                    status = os.stat(proc / str(pid) / "fd" / entry)
-                    device = numbers.get((status.st_dev, status.st_ino))
-                    if device is not None:
-                        yield device, _named(pid, proc)
+                    opened = _identity(os.stat(proc / str(pid) / "fd" / entry))
+                    if opened in known:
+                        yield known[opened], _named(pid, proc)
 
 
-def _by_locks(numbers: Mapping[tuple[int, int], str], proc: Path) -> Iterator[tuple[str, str]]:
+def _by_locks(files: Mapping[_Identity, str], proc: Path) -> Iterator[tuple[str, str]]:
     """Locks are there for everybody to read (proc(5), /proc/locks): number, kind, ..., pid, file.
 
     The file is major and minor of its filesystem, in hexadecimal, and its inode.
@@ -54,8 +62,8 @@ def _by_locks(numbers: Mapping[tuple[int, int], str], proc: Path) -> Iterator[tu
         with contextlib.suppress(ValueError, IndexError):
             pid, (major, minor, inode) = int(words[4]), words[5].split(":")
             where = os.makedev(int(major, 16), int(minor, 16)), int(inode)
-            if where in numbers and pid > 0 and pid != os.getpid():
-                yield numbers[where], _named(pid, proc)
+            if where in files and pid > 0 and pid != os.getpid():
+                yield files[where], _named(pid, proc)
 
 
 def _others(proc: Path) -> Iterator[int]:

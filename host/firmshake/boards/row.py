@@ -76,6 +76,24 @@ def changes(before: Sequence[Row], after: Sequence[Row]) -> Iterator[Change]:
             yield Change("changed", row)
 
 
+def merged(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with those of one unique id made one: a board with two USB sockets in use."""
+    found: dict[str, Row] = {}
+    for number, row in enumerate(rows):
+        first = found.get(row.unique_id or "")
+        if first is None:
+            found[row.unique_id or f"row {number}"] = row
+        else:
+            found[first.key] = replace(
+                first,
+                ports=(*first.ports, *(port for port in row.ports if port not in first.ports)),
+                drive=first.drive or row.drive,
+                busy_by=first.busy_by or row.busy_by,
+                note=first.note or row.note,
+            )
+    return list(found.values())
+
+
 def named(rows: Sequence[Row], devices: Mapping[str, str]) -> list[Row]:
     """Return the rows with their device ids, given as unique id: device id."""
     by_digits = {uniqueid.digits(unique_id): name for unique_id, name in devices.items()}

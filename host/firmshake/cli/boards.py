@@ -24,12 +24,15 @@ from firmshake.wording import printable
 # how often a look is taken: people wait for it with a cable in their hand
 _LOOK_S = 0.5
 
+# a MAC address with its colons
+_ID_WIDTH = 17
+
 _STATES = {
     "bootloader": "bootloader",
-    "uf2": "bootloader's drive",
+    "uf2": "UF2 drive",
     "micropython": "MicroPython REPL",
     "circuitpython": "CircuitPython",
-    "program": "bootloader or program",
+    "program": "bootloader or a program",
     "adapter": "not known",
     "unknown": "not known",
 }
@@ -62,7 +65,7 @@ def command(wanted: tuple[str, ...], folder: Path, probe: bool, watch: bool, as_
         return
     found = rows.named(_look(wanted), devices)
     if probe:
-        found = rows.named(_probed(found), devices)
+        found = rows.named(rows.merged(_probed(found)), devices)
     if as_json:
         click.echo(json.dumps([row.to_dict() for row in found]))
     elif found:
@@ -139,16 +142,14 @@ def _line(change: Change) -> str:
 
 def _table(found: Sequence[Row], with_devices: bool) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("unique id", no_wrap=True)
-    table.add_column("chip or board")
-    table.add_column("it runs")
-    table.add_column("port or drive", overflow="fold", min_width=22)
-    if with_devices:
-        table.add_column("device", overflow="fold")
+    first = "unique id, device" if with_devices else "unique id"
+    table.add_column(first, overflow="fold", min_width=_ID_WIDTH)
+    table.add_column("chip or board", max_width=17)
+    table.add_column("it runs", max_width=22)
+    table.add_column("port or drive", overflow="fold")
     for row in found:
-        cells = [row.unique_id or "?", _board(row), _state(row), "\n".join(_where(row))]
-        if with_devices:
-            cells.append(row.device_id or "")
+        name = "\n".join([row.unique_id or "?", *([row.device_id] if row.device_id else [])])
+        cells = (name, _board(row), _state(row), "\n".join(_where(row)))
         table.add_row(*map(Text, cells))
     return table
 

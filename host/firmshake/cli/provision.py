@@ -6,9 +6,10 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -23,6 +24,15 @@ from firmshake.event import Event, Output
 from firmshake.ladderview import Hanging, Line
 from firmshake.provision import PROOF_S, Outcome, provision
 from firmshake.wording import printable
+
+if TYPE_CHECKING:
+    from firmshake.boards.table import Board
+    from firmshake.firmware import Firmware
+    from firmshake.firmwares.identify import File
+    from firmshake.project import Project
+
+# as ways.choose has them, which is slow to load
+WAYS = ("esptool", "repl", "uf2", "drive")
 
 # what USB bridges of the last ten years keep up with; esptool falls back where one does not
 _BAUD = 921600
@@ -47,7 +57,8 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     "firmware_file",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="MicroPython's .bin for the chip, written where the board has no MicroPython.",
+    help="MicroPython's .bin or .uf2 for the board, written where it has no MicroPython. By itself:"
+    " what `firmshake firmware` keeps.",
 )
 @click.option("--sha256", metavar="HEX", help="The SHA-256 that the firmware file must have.")
 @click.option(
@@ -71,6 +82,22 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     is_flag=True,
     help="The board takes the place of another that has this id, whose certificate is revoked.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Give a board that is provisioned already a new key and certificate all the same.",
+)
+@click.option(
+    "--via",
+    type=click.Choice(WAYS),
+    help="The way onto the board. By itself: the best for what it is.",
+)
+@click.option(
+    "--console",
+    "console_port",
+    metavar="PORT",
+    help="The serial port of a board whose drive is named, where it can't be told.",
+)
 @parameters.passphrase_fd
 @click.option("--json", "as_json", is_flag=True, help="The outcome as one JSON object.")
 def command(
@@ -83,21 +110,30 @@ def command(
     baud: int,
     timeout: float,
     replace: bool,
+    force: bool,
+    via: str | None,
+    console_port: str | None,
     passphrase_fd: int | None,
     as_json: bool,
 ) -> None:
     """Take the board at PORT from plugged in to proved.
 
-    PORT is a device, rfc2217://HOST:PORT or socket://HOST:PORT; left out where one board is
-    plugged in. The board gets a key and a certificate of its own, and the agent that connects with
-    them; its filesystem is replaced. It is proved when it has connected to the broker.
+    PORT is a device, rfc2217://HOST:PORT, socket://HOST:PORT, or the folder where the board's drive
+    is mounted (CIRCUITPY, RPI-RP2, RP2350); left out where one board is plugged in. The board gets
+    a key and a certificate of its own, and the agent that connects with them; other files of its
+    filesystem are replaced where it goes through esptool or UF2, and stay where it does not. It is
+    proved when it has connected to the broker. A board that has all of it already is only proved.
+
+    Ways: esptool (an ESP32's boot loader), repl (MicroPython or CircuitPython over its serial
+    line), uf2 (a Pico's boot loader's drive), drive (CIRCUITPY).
     """
-    from firmshake import boardfiles, firmware, project
+    from firmshake import boardfiles, project
+    from firmshake.ways.choose import Wish
 
     _check_usage(port, virtual, firmware_file, sha256)
     fleet = project.load(folder)
     boardfiles.check(fleet)  # before anybody types a passphrase
-    image = firmware.load(firmware_file, sha256=sha256) if firmware_file else None
+    given = _load(firmware_file, sha256) if firmware_file else None
     places, registry = opening.parts(fleet)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     console = Console(stderr=True, highlight=False)
@@ -106,15 +142,50 @@ def command(
             fleet,
             opened.authority,
             registry,
-            target,
+            Wish(target, via, given, _stored(fleet), console_port, baud),
             screen,
-            firmware=image,
             device_id=device_id,
-            baud=baud,
             proof_s=timeout,
             replace=replace,
+            force=force,
         )
     _conclude(outcome, as_json)
+
+
+def _load(path: Path, sha256: str | None) -> File | Firmware:
+    """The firmware in a file: a UF2 for a drive, anything else for esptool."""
+    from firmshake import firmware, uf2
+    from firmshake.firmwares import identify
+
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(firmware.LARGEST_FILE + 1)
+    except OSError:
+        data = b""  # what is wrong with it is told below
+    if not uf2.is_one(data):
+        return firmware.load(path, sha256=sha256)
+    if sha256 is not None and not firmware.has_sha256(data, sha256):
+        raise Error(
+            f"firmware {path} does not have the SHA-256 that was given",
+            hint="get the file again from the firmware's download page, or correct the SHA-256",
+        )
+    return identify.identify(data)
+
+
+def _stored(fleet: Project) -> Callable[[Board], File | None]:
+    """Finds MicroPython for a board among what is kept: what fleet.toml pins, or the newest."""
+
+    def find(board: Board) -> File | None:
+        from firmshake.boards.table import MICROPYTHON
+        from firmshake.firmwares import store
+
+        kept = store.Store(store.default_folder())
+        pin = fleet.firmware.get((MICROPYTHON, board.name))
+        if pin is not None:
+            return store.wanted(kept, board, MICROPYTHON, pin.sha256)
+        return kept.find(board, MICROPYTHON)
+
+    return find
 
 
 def _check_usage(
@@ -208,10 +279,10 @@ class _Screen:
 
 
 @contextlib.contextmanager
-def _board(virtual: bool, port: str | None, fleet: object) -> Iterator[str]:
-    """The port of the board to provision."""
+def _board(virtual: bool, port: str | None, fleet: object) -> Iterator[str | None]:
+    """The port or drive of the board to provision, None for the only one there is."""
     if not virtual:
-        yield port or _only_port()
+        yield port
         return
     from firmshake.project import Project
     from firmshake.virtual import VirtualBoard, Wifi
@@ -220,24 +291,6 @@ def _board(virtual: bool, port: str | None, fleet: object) -> Iterator[str]:
     air = Wifi(fleet.wifi.ssid, fleet.wifi.password) if fleet.wifi else Wifi()
     with VirtualBoard(wifi=air) as board:
         yield board.url
-
-
-def _only_port() -> str:
-    from serial.tools import list_ports
-
-    # a computer's own serial ports have no USB vendor, and no board
-    found = sorted(info.device for info in list_ports.comports() if info.vid is not None)
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise Error(
-            f"several boards may be meant: {', '.join(found)}", "name one of them as PORT", status=2
-        )
-    raise Error(
-        "no board is plugged in",
-        "name its port, or use --virtual to try things out without one",
-        status=2,
-    )
 
 
 def _conclude(outcome: Outcome, as_json: bool) -> None:

@@ -1,24 +1,67 @@
-"""`firmshake virtual`: a virtual ESP32 board on this computer, until Ctrl-C."""
+"""`firmshake virtual`: a virtual board on this computer, until Ctrl-C."""
 
 from __future__ import annotations
 
+import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from firmshake.cli import waiting
+from firmshake.cli.parameters import Seconds
 from firmshake.errors import Error
 
 if TYPE_CHECKING:
-    from firmshake.virtual import Wifi
+    from firmshake.virtual import Faults, VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi
+
+    Made = VirtualBoard | VirtualPico | VirtualCircuitPython
 
 _SIZES = ["1MB", "2MB", "4MB", "8MB", "16MB"]
 _LARGEST_PORT = 65535
+_PICOS = ("pico-w", "pico-2-w")
+_BOARDS = ("esp32", "esp32-s2", "esp32-s3", "esp32-c3", "esp32-c6", *_PICOS)
+_ESP, _PICO, _CIRCUITPYTHON = "esp", "pico", "circuitpython"
+# What only some boards have: the others have no such option
+_ONLY = {
+    "raw_port": (_ESP,),
+    "flash_size": (_ESP,),
+    "mac": (_ESP,),
+    "flash": (_ESP, _PICO),
+    "blank": (_ESP, _PICO),
+    "clock": (_ESP, _PICO),
+    "heap": (_ESP, _PICO),
+    "boot_held": (_ESP, _PICO),
+    "unique_id": (_PICO, _CIRCUITPYTHON),
+    "drive": (_PICO, _CIRCUITPYTHON),
+}
+# Below the least, the board's own modules do not fit
+_LEAST_HEAP, _MOST_HEAP = 80 << 10, 1 << 30
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
 
 
 @click.command("virtual")
+@click.option(
+    "--board",
+    "--chip",
+    "board",
+    type=click.Choice(_BOARDS, case_sensitive=False),
+    default="esp32",
+    show_default=True,
+    help="What it is.",
+)
+@click.option(
+    "--circuitpython", is_flag=True, help="With CircuitPython in the place of MicroPython."
+)
+@click.option(
+    "--drive",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The folder that stands for its USB drive; it must not exist, or be empty.",
+)
 @click.option(
     "--port", type=click.IntRange(0, _LARGEST_PORT), default=0, help="TCP port; 0 for any."
 )
@@ -32,8 +75,13 @@ _LARGEST_PORT = 65535
     type=click.Path(dir_okay=False, path_type=Path),
     help="Keep the flash in this file; without it, it is gone with the board.",
 )
-@click.option("--blank", is_flag=True, help="A board fresh from the factory: all flash erased.")
+@click.option(
+    "--blank/--no-blank",
+    default=None,
+    help="A board fresh from the factory: all flash erased. A Pico is, if not told otherwise.",
+)
 @click.option("--mac", default="24:0a:c4:12:34:56", show_default=True, help="Its base address.")
+@click.option("--unique-id", metavar="HEX", help="The number of its chip.")
 @click.option("--flash-size", type=click.Choice(_SIZES), default="4MB", show_default=True)
 @click.option("--ssid", default="firmshake", show_default=True, help="The Wi-Fi in its reach.")
 @click.option(
@@ -44,53 +92,139 @@ _LARGEST_PORT = 65535
 )
 @click.option(
     "--clock",
-    default="2000-01-01T00:00:00Z",
-    show_default=True,
-    help="Where its clock starts, or `now` for this computer's.",
+    metavar="TIME",
+    help="Where its clock starts, or `now` for this computer's. By itself: where the board's does.",
 )
-@click.option("--heap", default="352k", show_default=True, help="MicroPython's heap.")
-@click.option("--boot-held", is_flag=True, help="Start in download mode.")
+@click.option(
+    "--heap", metavar="SIZE", help="MicroPython's heap, as in 352k. By itself: a board's."
+)
+@click.option("--boot-held", is_flag=True, help="Start in download mode, or as a drive.")
 @click.option("--faster-than-life", is_flag=True, help="Do not pace bytes at the line's speed.")
-def command(
-    port: int,
-    raw_port: int | None,
-    flash: Path | None,
-    blank: bool,
-    mac: str,
-    flash_size: str,
-    ssid: str,
-    wifi_password: Path | None,
-    clock: str,
-    heap: str,
-    boot_held: bool,
-    faster_than_life: bool,
-) -> None:
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="NAME[=VALUE]",
+    help="What is wrong with it: unplug-at=50%, wrong-flash-size=2MB, dead-repl,"
+    " noisy-line=0.001, full-drive, read-only-drive, reboot-loop, busy, slow. Again for more.",
+)
+@click.option(
+    "--replug-after",
+    type=Seconds(0, 3600),
+    default=3.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="When the fault unplug-at ends.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="What to give to the tools, as one JSON line."
+)
+@click.pass_context
+def command(context: click.Context, /, **options: Any) -> None:
     """Run a virtual board on this computer.
 
-    Prints the port to give to esptool, mpremote and firmshake, and runs until Ctrl-C.
+    Prints the port to give to esptool, mpremote and firmshake, and below it the board's drive if it
+    has one; runs until Ctrl-C.
     """
-    from firmshake.virtual import VirtualBoard, nor
-
-    board = VirtualBoard(
-        port=port,
-        raw_port=raw_port,
-        flash=flash,
-        blank=blank,
-        mac=_mac(mac),
-        flash_size=nor.SIZES[flash_size],
-        wifi=_wifi(ssid, wifi_password),
-        clock=_clock(clock),
-        heap=heap,
-        boot_held=boot_held,
-        faster_than_life=faster_than_life,
-    )
+    kind = _kind(options)
+    for name, kinds in _ONLY.items():
+        given = context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        if given and kind not in kinds:
+            option = "--" + name.replace("_", "-")
+            raise click.UsageError(f"{option} is not for this kind of board")
+    board = _made(kind, options)
     with board:
-        if clock != "now" and not board.has_own_clock:
-            click.echo("no libfaketime found: the board has this computer's clock", err=True)
-        if raw_port is not None:
-            click.echo(f"plain TCP at {board.raw_url}", err=True)
-        click.echo(board.url)
+        for line in _remarks(kind, board, options):
+            click.echo(line, err=True)
+        for line in _told(kind, board, options):
+            click.echo(line)
         waiting.for_a_signal()
+
+
+def _kind(options: dict[str, Any]) -> str:
+    if options["circuitpython"]:
+        return _CIRCUITPYTHON
+    return _PICO if options["board"] in _PICOS else _ESP
+
+
+def _made(kind: str, options: dict[str, Any]) -> Made:
+    from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, nor
+
+    common: dict[str, Any] = {
+        "port": options["port"],
+        "wifi": _wifi(options["ssid"], options["wifi_password"]),
+        "faster_than_life": options["faster_than_life"],
+        "faults": _faults(kind, options["faults"]),
+        "replug_after_s": options["replug_after"],
+    }
+    board, drive = options["board"], options["drive"]
+    if kind == _CIRCUITPYTHON:
+        size = 8 if board in _PICOS else 6
+        number = _unique_id(options["unique_id"], size)
+        return VirtualCircuitPython(board=board, drive=drive, unique_id=number, **common)
+    common |= _clock(options["clock"]) | {"flash": options["flash"]}
+    if heap := options["heap"]:
+        common["heap"] = _heap(heap)
+    if options["blank"] is not None:
+        common["blank"] = options["blank"]
+    if kind == _PICO:
+        if drive is None:
+            raise click.UsageError("a Pico needs a folder for its drive: --drive FOLDER")
+        if number := _unique_id(options["unique_id"], 8):
+            common["unique_id"] = number
+        return VirtualPico(board=board, drive=drive, held=options["boot_held"], **common)
+    return VirtualBoard(
+        chip=board,
+        raw_port=options["raw_port"],
+        mac=_mac(options["mac"]),
+        flash_size=nor.SIZES[options["flash_size"]],
+        boot_held=options["boot_held"],
+        **common,
+    )
+
+
+def _told(kind: str, board: Made, options: dict[str, Any]) -> list[str]:
+    drive = options["drive"]
+    if not options["as_json"]:
+        return [board.url, *([str(drive)] if drive is not None else [])]
+    told = {
+        "board": options["board"],
+        "runtime": "circuitpython" if kind == _CIRCUITPYTHON else "micropython",
+        "port": board.url,
+        "socket": board.raw_url if options["raw_port"] is not None else None,
+        "drive": None if drive is None else str(drive.absolute()),
+        "unique_id": board.mac.replace(":", "") if kind == _ESP else board.unique_id,  # type: ignore[union-attr]
+    }
+    return [json.dumps({"boards": [told]})]
+
+
+def _remarks(kind: str, board: Made, options: dict[str, Any]) -> list[str]:
+    """What to give to which tool, for people."""
+    lines = []
+    if options["clock"] != "now" and kind != _CIRCUITPYTHON and not board.has_own_clock:  # type: ignore[union-attr]
+        lines.append("no libfaketime found: the board has this computer's clock")
+    if kind == _ESP:
+        lines += [f"flash it:  esptool --port {board.url} ...", ""]
+        if options["raw_port"] is not None:
+            lines[-1] = f"plain TCP at {board.raw_url}"
+    if kind == _PICO:
+        lines.append(f"flash it:  copy a .uf2 to {options['drive']} while it is there")
+    if kind == _CIRCUITPYTHON and options["drive"] is not None:
+        lines.append(f"its files: {options['drive']}")
+    lines += [
+        f"talk to it: mpremote connect {board.url}",
+        f"provision it: firmshake provision {board.url}",
+    ]
+    return [line for line in lines if line]
+
+
+def _faults(kind: str, texts: tuple[str, ...]) -> Faults:
+    from firmshake.virtual import fault
+
+    try:
+        return fault.parse(texts, kind)
+    except fault.BadFault as error:
+        raise click.BadParameter(str(error), param_hint="--fault") from None
 
 
 def _mac(text: str) -> bytes:
@@ -103,16 +237,39 @@ def _mac(text: str) -> bytes:
     return mac
 
 
-def _clock(text: str) -> datetime | None:
-    if text == "now":
+def _unique_id(text: str | None, size: int) -> bytes | None:
+    if text is None:
         return None
+    try:
+        number = bytes.fromhex(text.replace(":", ""))
+    except ValueError:
+        number = b""
+    if len(number) != size:
+        raise click.BadParameter(f"{size} bytes in hexadecimal", param_hint="--unique-id")
+    return number
+
+
+def _heap(text: str) -> str:
+    """As MicroPython takes it: bytes, or KiB with k, or MiB with m."""
+    found = re.fullmatch(r"(\d{1,10})([km]?)", text.lower(), re.ASCII)
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not _LEAST_HEAP <= size <= _MOST_HEAP:
+        raise click.BadParameter("a size such as 352k, from 80k to 1024m", param_hint="--heap")
+    return text.lower()
+
+
+def _clock(text: str | None) -> dict[str, datetime | None]:
+    if text is None:
+        return {}
+    if text == "now":
+        return {"clock": None}
     try:
         start = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
             "a time such as 2000-01-01T00:00:00Z, or now", param_hint="--clock"
         ) from None
-    return start if start.tzinfo else start.replace(tzinfo=UTC)
+    return {"clock": start if start.tzinfo else start.replace(tzinfo=UTC)}
 
 
 def _wifi(ssid: str, password: Path | None) -> Wifi:

@@ -69,6 +69,12 @@ def check_board(file: File, board: Board) -> None:
             hint=f"nothing was written; get firmware for {board.title}:"
             f" `firmshake firmware fetch {board.name}`",
         )
+    if file.form != board.firmware_suffix:
+        raise Error(
+            f"{file.title} is there as {file.form}, and {board.title} takes {board.firmware_suffix}"
+            " where it has no firmware",
+            hint=f"nothing was written; `firmshake firmware fetch {board.name}` gets the right one",
+        )
     if not fits(file, board):
         what = file.machine or "another board"
         raise Error(

@@ -50,6 +50,10 @@ class Broken(Error):
         )
 
 
+class OutOfMemory(Error):
+    """The board's heap is too small, or too broken up, for what it was to do."""
+
+
 class RawRepl:
     """A board in its raw REPL, from `enter` to `leave`.
 
@@ -136,7 +140,7 @@ class RawRepl:
         while len(self._held) < 2:
             self._held += self._some()
         self.window = int.from_bytes(self._held[:2], "little") or _PLAIN_WINDOW
-        heard, room = self._held[2:], self.window
+        heard, room, self._held = self._held[2:], self.window, b""
         while data:
             for byte in heard:
                 if byte == _END:
@@ -151,7 +155,6 @@ class RawRepl:
             room -= len(piece)
             heard = self._some() if data and not room else b""
         self.wire.write(_CTRL_D)
-        self._held = b""
         self._until(_CTRL_D, LIMIT_S)
 
     def _type_in(self, data: bytes) -> None:
@@ -217,7 +220,7 @@ def failed(port: str, traceback: str) -> Error:
     """The error for a program of ours that ended in a traceback."""
     last = traceback.strip().rpartition("\n")[2].strip() or "it ended"
     if last.startswith("MemoryError"):
-        return Error(
+        return OutOfMemory(
             f"the board on {port} has too little memory free: {last}",
             hint="press its RESET button and run the same command again; a boot.py may hold it",
         )

@@ -21,13 +21,12 @@ class Held(NamedTuple):
     was_unfinished: bool
 
 
-def survey(repl: RawRepl, files: Mapping[str, bytes], owned: Iterable[str], entry: str) -> Held:
-    """What lies in the folders `owned`, in the place of `files`, or would hide one of them.
+def survey(repl: RawRepl, files: Mapping[str, bytes], folders: tuple[str, ...], entry: str) -> Held:
+    """What lies in `folders`, in the place of `files`, or would hide one of them.
 
     An update that was cut short behind its point of no return is finished first. Raises Error where
     the board does not answer.
     """
-    folders = tuple(owned)
     single = tuple(path for path in _with_sources(files) if not path.startswith(_within(folders)))
     out = repl.run(
         programs.program(

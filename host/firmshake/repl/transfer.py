@@ -6,6 +6,8 @@ word of the receiver's, 4 (EOT) where the program ends. Everything else is someb
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -24,9 +26,15 @@ _ACK_S = 2.0
 _FLASH_S = 30.0
 # How long each side waits for the other at the new speed; the board waits longer
 _HELLO_S = 1.0
+# From a word at one speed until the board is at the other
+_SETTLE_S = 0.05
 _PATIENCE = 4  # pieces of zeros in a row
-import os
-AHEAD = int(os.environ.get("AHEAD","2"))
+# Pieces on the way: what raw-paste too allows, twice its window
+_AHEAD = 2
+
+# What ends the receiver, among the words of its last line: ports name an errno or give its number
+_FULL = frozenset({"ENOSPC", "28"})
+_NOISY = frozenset({"noise", "ETIMEDOUT", "110", "KeyboardInterrupt"})
 
 
 class Noise(Error):
@@ -99,8 +107,15 @@ class _Sending:
                     self._wire.baud = self._slow
                 elif name == "done":
                     verified = rest
+        except BaseException:
+            # stop the receiver where it listens, so that whoever comes next finds a prompt
+            with contextlib.suppress(Error):
+                self._wire.write(b"\x03\x03")
+                time.sleep(_SETTLE_S)
+            raise
         finally:
-            self._wire.baud = self._slow
+            with contextlib.suppress(Error):
+                self._wire.baud = self._slow
         self._end()
         return Sent(self._sent, self._used, verified)
 
@@ -159,7 +174,7 @@ class _Sending:
         given = self._acks = 0
         patience = _PATIENCE
         while self._acks < pieces:
-            room = min(pieces, self._acks + AHEAD) - given
+            room = min(pieces, self._acks + _AHEAD) - given
             if room > 0:
                 self._wire.write(data[given * piece : (given + room) * piece])
                 given += room
@@ -188,8 +203,7 @@ class _Sending:
 
     def _speed_up(self) -> None:
         """Go where the board goes; come back where it is not heard there."""
-        # the board's last words at the old speed, and its change
-        time.sleep(0.05)
+        time.sleep(_SETTLE_S)
         self._wire.baud = self._fast
         self._wire.write(b"U")
         try:
@@ -235,17 +249,18 @@ class _Sending:
     def _failure(self, traceback: str) -> Error:
         name = self._wire.name
         last = traceback.strip().rpartition("\n")[2]
-        if "ENOSPC" in last or "Errno 28" in last:
+        words = set(re.findall(r"\w+", last))
+        if words & _FULL:
             return Error(
                 f"the filesystem of the board on {name} is full",
                 hint="delete files of your own from it and run the same command again; its old"
                 " files are whole",
             )
-        if "flash" in last:
+        if "flash" in words:
             return Error(
                 f"the flash of the board on {name} does not hold what was written to it",
                 hint="run the same command again, then try another board; its old files are whole",
             )
-        if "noise" in last or "ETIMEDOUT" in last or "KeyboardInterrupt" in last:
+        if words & _NOISY:
             return Noise(name)
         return failed(name, traceback)

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from firmshake import serialport
 from firmshake.errors import Error
 from firmshake.repl import programs, running, stream, transfer
 from firmshake.repl.entering import NoRepl
-from firmshake.repl.rawrepl import Broken, RawRepl, connected
+from firmshake.repl.rawrepl import Broken, OutOfMemory, RawRepl, connected
 from firmshake.repl.running import CIRCUITPYTHON, Running
 from firmshake.repl.stream import Shape
 from firmshake.repl.survey import Held, survey
@@ -30,17 +30,20 @@ CIRCUITPYTHON_ENTRY = "/code.py"
 # What lies in these is ours alone
 OWNED = ("/firmshake", "/lib/firmshake_agent", "/lib/adafruit_minimqtt")
 
-# An ESP32's UART that MicroPython leaves at 115200; its adapters all know this speed
+# For an ESP's UART, which MicroPython leaves at 115200; common adapters know this speed, and where
+# one does not, or the console is USB, both sides notice
 FAST_BAUD = 921600
-_UART_CHIP = "ESP32"
+_UART_PLATFORM = "esp32"
 
 # A directory and a small file take two blocks each, and a move may have to split a directory
 _SPARE_BLOCKS = 16
 # Heap for a block, its window and the programs; below the second a board is asked in vain
 _ROOMY = 96 << 10
 _LEAST = 40 << 10
-# Uncompressed; and what a runtime needs that unpacks a block in one piece
-_SMALL_BLOCK = 8192
+# Uncompressed bytes a block by free heap, which holds the compressed ones and a window of 32 KiB;
+# and what does with 4 KiB of window, or where a runtime unpacks a block in one piece
+_BLOCKS = ((144 << 10, 96 << 10), (_ROOMY, 32 << 10))
+_SMALL_BLOCK = 8 << 10
 _ATTEMPTS = 2
 
 OnProgress = Callable[[int, int], None]
@@ -77,7 +80,7 @@ def upload(
     """Make the board on `port` hold `files` (by absolute path), as `replace` does.
 
     `baud` is the console's speed. `fast` is the speed to go to meanwhile, where the board's console
-    is an ESP32's UART; None stays. A line that fails is tried once more from the start, without
+    may be an ESP's UART; None stays. A line that fails is tried once more from the start, without
     `fast`. Raises Error where the port cannot be had or the work not be done, entering.NoRepl where
     no REPL answers.
     """
@@ -108,7 +111,7 @@ def replace(
     bytes of the stream that the board has taken, and all of them. The board stays in its raw REPL
     and runs nothing of it yet. Raises Error as `upload` does.
     """
-    began = time.monotonic()
+    began, owned = time.monotonic(), tuple(owned)
     board = running.ask(repl)
     if board.memory < _ROOMY:
         repl.soft_reset()
@@ -116,22 +119,23 @@ def replace(
     entry = entry or (CIRCUITPYTHON_ENTRY if board.runtime == CIRCUITPYTHON else ENTRY)
     assert entry in files
     held = survey(repl, files, owned, entry)
-    plan = _Plan(files, held, entry)
+    plan = _Plan(files, held, owned, entry)
     wanted = _digest(files[path] for path in sorted(files))
     if plan.is_empty:
         return Uploaded(board, (), (), 0, repl.wire.baud, time.monotonic() - began, wanted)
     _check_room(repl, board, held.free, plan)
-    shape = _shape(repl, board)
-    sent = transfer.send(
-        repl,
-        [
-            stream.block(plan.program(shape, wanted, files), shape),
-            *stream.blocks(plan.contents, shape),
-        ],
-        shape,
-        fast if board.chip == _UART_CHIP and board.binary else None,
-        on_progress,
-    )
+    if board.platform != _UART_PLATFORM or not board.binary:
+        fast = None
+    for shape in _shapes(repl, board):
+        blocks = [stream.block(plan.program(shape, files), shape)]
+        blocks += stream.blocks(plan.contents, shape)
+        try:
+            sent = transfer.send(repl, blocks, shape, fast, on_progress)
+            break
+        except OutOfMemory:
+            if shape.block == _SMALL_BLOCK:
+                raise
+            repl.soft_reset()
     if sent.verified != wanted:
         raise Error(
             f"the files on the board on {repl.wire.name} are not what was sent",
@@ -143,9 +147,14 @@ def replace(
 
 
 class _Plan:
-    """What has to travel and what has to go, given what the board holds."""
+    """What has to travel and what has to go, given what the board holds.
 
-    def __init__(self, files: Mapping[str, bytes], held: Held, entry: str) -> None:
+    What travels is written beside what is there. Only where the board has nothing of ours yet, it
+    is written where it belongs: nothing that runs there knows it, and a move less is time won.
+    """
+
+    def __init__(self, files: Mapping[str, bytes], held: Held, owned: tuple[str, ...], entry: str):
+        folders = tuple(folder + "/" for folder in owned)
         differ = {
             path: data
             for path, data in files.items()
@@ -155,23 +164,31 @@ class _Plan:
         self.is_empty = not differ and not self.drops
         # the entry point always: the finisher takes its place
         self.travels = differ | {entry: files[entry]}
-        self.finisher = programs.finisher(entry)
+        is_fresh = not any(path.startswith(folders) for path in held.files)
+        self._moves = {
+            path: f"{programs.STAGE}/{number}"
+            for number, path in enumerate(self.travels)
+            if not (is_fresh and path.startswith(folders))
+        }
+        self._finisher = programs.finisher(entry)
         self._entry = entry
-        self.contents = b"".join(self.travels.values()) + self.finisher
+        self.contents = b"".join(self.travels.values()) + self._finisher
 
-    def program(self, shape: Shape, wanted: str, files: Mapping[str, bytes]) -> bytes:
+    def program(self, shape: Shape, files: Mapping[str, bytes]) -> bytes:
         """The receiver, for block 0."""
-        named = [*self.travels.items(), ("finish", self.finisher)]
-        blocks = 1 + -(-len(self.contents) // shape.block)
+        places = [(self._moves.get(path, path), data) for path, data in self.travels.items()]
+        places.append((f"{programs.STAGE}/finish", self._finisher))
+        moves = [f"{place}\n{path}\n" for path, place in self._moves.items()]
+        moves += [f"\n{path}\n" for path in self.drops]
         text = programs.program(
             "receiver",
             STAGE=programs.STAGE,
             ENTRY=self._entry,
-            FILES="\n".join(f"{len(data)} {path}" for path, data in named),
+            FILES="\n".join(f"{len(data)} {place}" for place, data in places),
             SUM=_digest([self.contents]),
+            MOVES="".join(moves),
             ALL="\n".join(sorted(files)),
-            DROP="\n".join(self.drops),
-            BLOCKS=blocks,
+            BLOCKS=1 + -(-len(self.contents) // shape.block),
         )
         return text.encode()
 
@@ -196,18 +213,20 @@ def _check_room(repl: RawRepl, board: Running, free: int, plan: _Plan) -> None:
         )
 
 
-def _shape(repl: RawRepl, board: Running) -> Shape:
+def _shapes(repl: RawRepl, board: Running) -> Iterator[Shape]:
+    """What suits the board, and what else to try where its memory is in pieces."""
     if not board.inflate:
         raise Error(
             f"{board.runtime} {board.version} on {repl.wire.name} cannot unpack a stream",
             hint="write MicroPython 1.23 or later to it; or choose another way in",
         )
     if board.inflate == "zlib" or not board.binary:
-        return Shape(repl.window, _SMALL_BLOCK, 12, is_text=True)
-    if board.memory < _ROOMY:
-        return Shape(repl.window, _SMALL_BLOCK, 12)
-    import os
-    return Shape(int(os.environ.get("PIECE","128")), int(os.environ.get("BLOCK","32768")))
+        yield Shape(repl.window // 4 * 4, _SMALL_BLOCK, 12, is_text=True)
+        return
+    for memory, block in _BLOCKS:
+        if board.memory >= memory:
+            yield Shape(repl.window, block)
+    yield Shape(repl.window, _SMALL_BLOCK, 12)
 
 
 def _digest(contents: Iterable[bytes]) -> str:

@@ -5,6 +5,7 @@ MicroPython, LittleFS, mbedTLS and the network are the real ones. CircuitPython,
 no build for computers, is imitated by CPython (see `circuitpython`).
 """
 
+from firmshake.virtual.circuitboard import VirtualCircuitPython
 from firmshake.virtual.devkit import VirtualBoard, Wifi
 from firmshake.virtual.fault import BadFault, Cut, Faults
 from firmshake.virtual.firmware import standin_firmware
@@ -15,6 +16,7 @@ __all__ = [
     "Cut",
     "Faults",
     "VirtualBoard",
+    "VirtualCircuitPython",
     "VirtualPico",
     "Wifi",
     "standin_firmware",

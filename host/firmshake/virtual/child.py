@@ -4,6 +4,8 @@ The child inherits three descriptors and knows no path of this computer's: the f
 holds its clock, and a pipe with its settings. It leads a session whose terminal is the pty, so that
 it dies by hang-up with this process, in whatever way that ends; on Linux it also asks the kernel to
 end it with the thread that started it. Its environment is empty but for what it needs.
+
+CircuitPython's shape, which is CPython, is started the same way, but has a folder for a flash.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ class Child:
         flash: Flash | None,
         clock: Clock,
         mode: Mode,
+        is_first: bool,
     ) -> None:
         # the start is not to be interrupted, before the program says that it may be
         terminal.reset()
@@ -85,6 +88,7 @@ class Child:
             **program.settings,
             **clock.settings(),
             "mode": mode.value,
+            "is_first": is_first,
             "flash": None if flash is None else flash.descriptor,
             "terminal": os.ttyname(terminal.slave),
             "isig": termios.ISIG,
@@ -154,10 +158,12 @@ class Computer:
     async def run(self, send: Callable[[bytes], Awaitable[None]]) -> End:
         """Run, with all output to `send`, until the board starts anew: why it does."""
         mode: Mode | End = Mode.SCRIPTS
+        is_first = True
         while isinstance(mode, Mode):
             child = self._child = Child(
-                self._program, self.terminal, self._flash, self._clock, mode
+                self._program, self.terminal, self._flash, self._clock, mode, is_first
             )
+            is_first = False
             reading = asyncio.ensure_future(self._forward(send))
             try:
                 mode = await child.ended()

@@ -54,6 +54,7 @@ class Drive:
             if self._faults.drive_is_full or self._must_mount_read_only():
                 self._mount()
             for name, data in files.items():
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (self.folder / name).write_bytes(data)
         except OSError as error:
             raise self._refused(error) from None

@@ -59,7 +59,8 @@ class Model(NamedTuple):
     @property
     def machine(self) -> str:
         """What MicroPython calls the board, as its generic firmware does."""
-        return f"Generic {self.name} module with {self.name}"
+        chip = self.name.replace("-", "")
+        return f"Generic {chip} module with {chip}"
 
 
 def model(name: str) -> Model:

@@ -1,8 +1,7 @@
-"""A CircuitPython shape: the agent and the real MiniMQTT on CPython, over modules that behave so.
+"""The agent and the real MiniMQTT on CPython, in CircuitPython's shape, for one climb and no board.
 
-What is imitated is what CircuitPython 9 and 10 do differently (their sources: shared-bindings and
-shared-module of ssl, socketpool, wifi, rtc); TLS itself is OpenSSL. A process of its own runs it,
-since these modules take the places of CPython's.
+What is imitated is told in firmshake.virtual.circuitpython, whose modules take the places of
+CPython's in a process of its own.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import time
 from base64 import b64decode
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[2]
+# its parent, so that the shape is imported by itself, and nothing of the host with it
+VIRTUAL = Path(__file__).resolve().parents[3] / "host/firmshake/virtual"
 
 
 def main() -> None:
@@ -44,12 +45,12 @@ def main() -> None:
 
 
 def _become_circuitpython() -> None:
-    sys.path.insert(0, str(TESTS))
+    sys.path.insert(0, str(VIRTUAL))
     sys.stdout.reconfigure(line_buffering=True)
     # a board knows no time zones
     os.environ["TZ"] = "UTC"
     time.tzset()
-    from support.circuitpython import rtc, socketpool, ssl, supervisor, wifi
+    from circuitpython import rtc, socketpool, ssl, supervisor, wifi
 
     ssl.is_short_of_memory = "--short-of-memory" in sys.argv
     for module in (rtc, socketpool, ssl, supervisor, wifi):

@@ -21,8 +21,12 @@ def finish():
         else:
             move(old, new)
     os.rename(entry, "{entry}")
-    os.remove("{stage}/list")
-    os.rmdir("{stage}")
+    # what is left hurts nobody
+    try:
+        os.remove("{stage}/list")
+        os.rmdir("{stage}")
+    except OSError:
+        pass
 
 
 finish()

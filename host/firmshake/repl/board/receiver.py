@@ -1,18 +1,10 @@
 # mypy: ignore-errors
 # The first block: takes the others apart into files beside the old ones, and puts them in place.
-# Given: STAGE, ENTRY, FILES (a line "size path" for each that travels; the last is the program that
-# finishes an update), SUM (their SHA-256 as hex), ALL (the paths that the board is to hold, one a
-# line), DROP (paths that go, one a line), BLOCKS.
+# Given: STAGE, ENTRY, FILES (a line "size place" for each that travels; the last is the program that
+# finishes an update), SUM (their SHA-256 as hex), MOVES (pairs of lines: a place and the path that
+# it goes to, or nothing and a path that goes), ALL (the paths that the board is to hold), BLOCKS.
 
 import os
-
-
-def clear():
-    try:
-        for name in os.listdir(STAGE):
-            os.remove(STAGE + "/" + name)
-    except OSError:
-        os.mkdir(STAGE)
 
 
 def room_for(path):
@@ -27,11 +19,7 @@ def room_for(path):
         at = path.find("/", at + 1)
 
 
-def place(number):
-    return STAGE + "/" + str(number)
-
-
-def receive(sizes):
+def receive(pairs):
     buffer = bytearray(1024)
     view = memoryview(buffer)
     number = left = 0
@@ -39,11 +27,12 @@ def receive(sizes):
     for block in range(1, BLOCKS):
         stream = get(block)
         while True:
-            while not left and number < len(sizes):
+            while not left and number < len(pairs):
                 if file:
                     file.close()
-                file = open(place(number), "wb")
-                left = sizes[number]
+                left, place = pairs[number]
+                left = int(left)
+                file = open(place, "wb")
                 number += 1
             count = stream.readinto(view[: min(left, 1024)])
             if not count:
@@ -73,22 +62,16 @@ def digest(paths):
 
 def work():
     pairs = [line.split(" ", 1) for line in FILES.split("\n")]
-    clear()
-    receive([int(pair[0]) for pair in pairs])
-    last = len(pairs) - 1
-    if digest(place(number) for number in range(len(pairs))) != SUM:
-        raise ValueError("flash")
-    for _, path in pairs[:-1]:
+    for path in [pair[1] for pair in pairs] + MOVES.split("\n")[1::2]:
         room_for(path)
+    receive(pairs)
+    if digest(pair[1] for pair in pairs) != SUM:
+        raise ValueError("flash")
     with open(STAGE + "/list", "w") as file:
-        for number in range(last):
-            file.write(place(number) + "\n" + pairs[number][1] + "\n")
-        for path in DROP.split("\n"):
-            if path:
-                file.write("\n" + path + "\n")
+        file.write(MOVES)
     # from here on the new files are the board's, whatever happens
     say("commit")
-    os.rename(place(last), ENTRY)
+    os.rename(pairs[-1][1], ENTRY)
     with open(ENTRY) as file:
         source = file.read()
     exec(source[: source.rindex("\nexec(")], {})

@@ -14,6 +14,12 @@ from typing import Any, Protocol
 
 is_short_of_memory = False
 
+
+def path_of(path: str) -> str:
+    """The computer's name of a board's file; on a board with a root of its own another one."""
+    return path
+
+
 _NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
 _SOCK_STREAM = 1
 # RFC 5246, 6.2.1: bytes of a record's head, and what may stand in its first
@@ -77,7 +83,7 @@ class SSLContext:
         for name in (certfile, keyfile):
             with open(name, "rb"):
                 pass
-        self._files = certfile, keyfile
+        self._files = path_of(certfile), path_of(keyfile)
 
     def wrap_socket(self, sock: Beneath, *, server_hostname: str | None = None) -> SSLSocket:
         """A socket that is not connected yet. Raises MemoryError, or OSError for bad material."""
@@ -133,7 +139,8 @@ class SSLSocket:
         self._sock.connect(address)
         while True:
             try:
-                return self._run(self._tls.do_handshake)
+                self._run(self._tls.do_handshake)
+                return
             except OSError as error:
                 if error.args[0] != errno.EAGAIN:
                     raise
@@ -142,13 +149,13 @@ class SSLSocket:
     def recv_into(self, buf: bytearray | memoryview, size: int = 0) -> int:
         """0 at close_notify. Raises OSError, with EAGAIN where the socket beneath had nothing."""
         try:
-            return self._run(self._tls.read, size or len(buf), buf)
+            return int(self._run(self._tls.read, size or len(buf), buf))
         except ssl.SSLZeroReturnError:
             return 0
 
     def send(self, data: bytes | memoryview) -> int:
         """Raises OSError."""
-        return self._run(self._tls.write, data)
+        return int(self._run(self._tls.write, data))
 
     def close(self) -> None:
         """And the socket beneath."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import socket
 
-from support.circuitpython.wifi import Radio
+from .wifi import Radio
 
 
 class SocketPool:

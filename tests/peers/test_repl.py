@@ -1,0 +1,462 @@
+"""Uploads to the real MicroPython through its REPL: what the board holds, and what accidents do."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import littlefs
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from support import desk
+
+from firmshake import boardfiles, bundle, image, proof, serialport
+from firmshake.errors import Error
+from firmshake.project import Project
+from firmshake.repl import entering, programs, rawrepl, running, transfer, upload
+from firmshake.repl.stream import Shape
+from firmshake.virtual import VirtualBoard, Wifi
+from firmshake.virtual.fault import Cut, Faults
+
+REGION = 0x200000
+BLOCKS = 512
+
+# An identity and an agent whose versions tell themselves apart, and hardly compress
+NAMES = ("settings.json", "key.der", "cert.der", "ca.der")
+
+
+def version(name: str, size: int = 600) -> dict[str, bytes]:
+    """A whole set of files: none of it is in another version."""
+
+    def data(path: str) -> bytes:
+        seed = f"{name} {path} ".encode()
+        return seed + b"".join(
+            hashlib.sha256(seed + n.to_bytes(2)).digest() for n in range(size // 32)
+        )
+
+    files = {f"/firmshake/{file}": data(file) for file in NAMES}
+    files |= {f"/lib/firmshake_agent/{part}.mpy": data(part) for part in ("one", "two", name)}
+    files["/lib/adafruit_ticks.mpy"] = data("ticks")
+    files["/main.py"] = f"print('this is version', {name!r})\n".encode()
+    return files
+
+
+def held(board: VirtualBoard) -> dict[str, bytes]:
+    """All files in the board's flash."""
+    made = littlefs.LittleFS(block_size=4096, block_count=BLOCKS, mount=False)
+    made.context.buffer[:] = board.flash.read(REGION, 2 << 20)
+    made.mount()
+    found = {}
+    for folder, _, names in made.walk("/"):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            with made.open(path, "rb") as file:
+                found[path] = file.read()
+    return found
+
+
+def ours(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Without what is the board's or the user's own."""
+    return {path: data for path, data in files.items() if path not in ("/boot.py", "/mine.txt")}
+
+
+def board_with(files: Mapping[str, bytes], **options: object) -> VirtualBoard:
+    """A board, not yet started, that holds these."""
+    options = {"faster_than_life": True} | options
+    board = VirtualBoard(**options)  # type: ignore[arg-type]
+    for run in image.build(dict(files), BLOCKS).at(REGION):
+        board.flash.program(run.offset, run.data)
+    return board
+
+
+@pytest.fixture(scope="module")
+def idle() -> Iterator[VirtualBoard]:
+    with VirtualBoard(faster_than_life=True) as board:
+        yield board
+
+
+# what a board says
+
+
+def test_a_board_says_who_it_is(idle: VirtualBoard) -> None:
+    found = running.identify(idle.url)
+    assert (found.runtime, found.chip, found.mac) == ("micropython", "ESP32", idle.mac)
+    assert (found.space, found.block) == (2 << 20, 4096)
+    assert 0 < found.free < found.space
+    assert (found.inflate, found.binary) == ("deflate", True)
+    assert found.version >= "1.23"
+    assert found.memory > 96 << 10
+
+
+def test_programs_run_print_and_fail(idle: VirtualBoard) -> None:
+    with rawrepl.connected(idle.url) as repl:
+        assert repl.execute("print('x' * 300)\n1/0\n" + "# filler\n" * 200) == (
+            "x" * 300 + "\n",
+            'Traceback (most recent call last):\n  File "<stdin>", line 2, in <module>\n'
+            "ZeroDivisionError: divide by zero\n",
+        )
+        assert "SyntaxError" in repl.execute("x = = 1\n" * 100).err
+        repl.run("kept = 1")
+        assert repl.run("print(kept)") == "1\n"
+        repl.soft_reset()
+        assert "NameError" in repl.execute("print(kept)").err
+
+
+def test_a_program_that_runs_is_stopped() -> None:
+    busy = b"while True:\n    print('tick')\n"
+    with board_with({"/main.py": busy}) as board:
+        assert running.identify(board.url).runtime == "micropython"
+
+
+def test_a_board_restarts_through_its_repl() -> None:
+    with (
+        board_with({"/main.py": b"print('up again')\n"}) as board,
+        rawrepl.connected(board.url) as repl,
+    ):
+        repl.hard_reset()
+        assert b"up again" in repl.wire.drain(2)
+
+
+# uploads
+
+
+def test_an_uploaded_agent_comes_to_ready(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    now = datetime.now(UTC)
+    identity = desk.authority(made).issue("shed-1", now=now)
+    files = bundle.agent_files() | boardfiles.of(made, identity, "shed-1", now)
+    with (
+        desk.broker(made),
+        VirtualBoard(wifi=Wifi(desk.SHED.ssid, desk.SHED.password), faster_than_life=True) as board,
+    ):
+        progress: list[tuple[int, int]] = []
+        done = upload.upload(board.url, files, lambda *seen: progress.append(seen))
+        assert ours(held(board)) == files
+        assert progress == sorted(progress)
+        assert progress[-1] == (done.sent, done.sent)
+        assert done.written == tuple(sorted(files))
+        assert _ready(made, board)
+        again = upload.upload(board.url, files)
+        assert (again.written, again.sent) == ((), 0)
+        assert _ready(made, board)
+
+
+def _ready(made: Project, board: VirtualBoard) -> bool:
+    notes = desk.Notes()
+    with serialport.open_port(board.url) as port:
+        serialport.reset(port)
+        return proof.follow(port, 60, notes.event, notes.output).ok
+
+
+def test_only_what_differs_travels_and_what_is_obsolete_goes() -> None:
+    old, new = version("old"), version("new")
+    extra = {
+        "/lib/firmshake_agent/one.py": b"raise SystemExit\n",
+        "/lib/adafruit_ticks.py": b"raise SystemExit\n",
+        "/firmshake/key.pem": b"an older key",
+    }
+    with board_with(old | extra | {"/mine.txt": b"mine", "/boot.py": b"# mine\n"}) as board:
+        changed = old | {"/firmshake/key.der": b"another"}
+        done = upload.upload(board.url, changed)
+        assert done.written == ("/firmshake/key.der", "/main.py")
+        assert done.deleted == tuple(sorted(extra))
+        assert ours(held(board)) == changed
+        assert upload.upload(board.url, new).deleted == ("/lib/firmshake_agent/old.mpy",)
+        after = held(board)
+        assert ours(after) == new
+        assert (after["/mine.txt"], after["/boot.py"]) == (b"mine", b"# mine\n")
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    contents=st.lists(
+        st.one_of(
+            st.binary(max_size=3000),
+            st.integers(0, 900).map(lambda count: b"\x03" * count),
+            st.randoms(use_true_random=False).map(lambda random: random.randbytes(9000)),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    block=st.sampled_from([700, 8192, 32768]),
+    piece=st.sampled_from([32, 128]),
+    is_text=st.booleans(),
+)
+def test_the_receiver_writes_any_files_in_any_shape(
+    idle: VirtualBoard,
+    contents: list[bytes],
+    block: int,
+    piece: int,
+    is_text: bool,
+) -> None:
+    """As text it runs here with a zlib that is made of deflate, which CircuitPython has itself."""
+    shape = Shape(piece, block, 12, is_text)
+    files = {f"/firmshake/{n}": data for n, data in enumerate(contents)}
+    files["/main.py"] = b"pass\n"
+    with rawrepl.connected(idle.url) as repl:
+        repl.run(
+            "import sys, io, deflate\n"
+            "class zlib:\n"
+            "    @staticmethod\n"
+            "    def decompress(data, bits):\n"
+            "        return deflate.DeflateIO(io.BytesIO(data), deflate.RAW, -bits).read()\n"
+            "sys.modules['zlib'] = zlib\n"
+        )
+        board = running.ask(repl)
+        patched = pytest.MonkeyPatch()
+        with patched.context() as patch:
+            patch.setattr(upload, "_shapes", lambda *_: [shape])
+            patch.setattr(running, "ask", lambda _: board)
+            upload.replace(repl, files)
+    found = held(idle)
+    assert {path: found[path] for path in files} == files
+    assert {path for path in found if path.startswith("/firmshake/")} <= set(files)
+
+
+def test_what_is_on_the_way_always_fits_into_the_boards_buffer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An ESP32 takes 260 bytes unread, and a UART loses the rest."""
+    import fcntl
+    import termios
+
+    from firmshake.virtual.terminal import Terminal
+
+    waited = []
+    plain = Terminal.write
+
+    def write(self: Terminal, data: bytes) -> None:
+        plain(self, data)
+        found = fcntl.ioctl(self.slave, termios.FIONREAD, bytes(4))
+        waited.append(int.from_bytes(found, "little"))
+
+    monkeypatch.setattr(Terminal, "write", write)
+    with VirtualBoard(faster_than_life=True) as board:
+        upload.upload(board.url, version("new", 3000))
+    assert 0 < max(waited) <= 256
+
+
+def test_the_line_goes_faster_meanwhile_and_comes_back() -> None:
+    with VirtualBoard(faster_than_life=True) as board:
+        assert upload.upload(board.url, version("old")).baud == 921600
+        assert board.baud == 115200
+        assert upload.upload(board.url, version("new"), fast=None).baud == 115200
+        assert running.identify(board.url).runtime == "micropython"
+
+
+def test_a_board_that_cannot_go_faster_is_served_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transfer, "_HELLO_S", 0.2)
+    with board_with(
+        {"/boot.py": b"import machine\nmachine.UART.__init__ = lambda *_, **__: None\n"}
+    ) as board:
+        done = upload.upload(board.url, version("new"))
+        assert done.baud == 115200
+        assert ours(held(board)) == version("new")
+
+
+def test_a_broken_up_heap_is_served_in_small_blocks() -> None:
+    boot = b"held = [bytearray(20000) for _ in range(9)]\n"
+    with board_with({"/boot.py": boot}, heap="260k") as board:
+        upload.upload(board.url, version("new", 12000))
+        assert ours(held(board)) == version("new", 12000)
+
+
+# accidents
+
+
+@pytest.fixture(scope="module")
+def total() -> int:
+    """The bytes that an upload of version new over version old sends, all in all."""
+    with board_with(version("old")) as board:
+        upload.upload(board.url, version("new"), fast=None)
+        return board.received
+
+
+NOTHING = {"/main.py": b"print('this is version', 'none')\n"}
+
+
+def check_whole(board: VirtualBoard, old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bool:
+    """That the board starts with all of one version; whether it is the new one."""
+    said = _started(board)
+    after = held(board)
+    (told,) = {line for line in said.splitlines() if line.startswith("this is version ")}
+    is_new = told == "this is version new"
+    whole = new if is_new else old
+    assert told.encode() in whole["/main.py"].replace(b"', '", b" ").replace(b"print('", b"")
+    assert {path: after[path] for path in whole} == whole
+    return is_new
+
+
+def _started(board: VirtualBoard) -> str:
+    board.replug()
+    with serialport.open_port(board.url) as port:
+        board.press_reset()
+        said, beats = b"", 0
+        while b">>> " not in said:
+            more = port.read(4096)
+            said, beats = said + more, 0 if more else beats + 1
+            assert beats < 300, said
+        return said.decode(errors="replace")
+
+
+@pytest.mark.parametrize("share", [3, 20, 35, 50, 65, 80, 90, 96, 99, 100])
+@pytest.mark.parametrize("old", [version("old"), NOTHING], ids=["provisioned", "fresh"])
+def test_unplugged_at_any_percent_the_old_files_are_whole_and_the_same_command_repairs(
+    share: int, old: dict[str, bytes], total: int
+) -> None:
+    new = version("new")
+    cut = Faults(unplug_at=Cut(count=total * share // 100 if share < 100 else total - 2))
+    with board_with(old, faults=cut, replug_after_s=None) as board:
+        with pytest.raises(Error, match="went away") as caught:
+            upload.upload(board.url, new, fast=None, may_reset=False)
+        assert "run the same command" in caught.value.hint
+        assert not check_whole(board, old, new)
+        upload.upload(board.url, new)
+        assert ours(held(board)) == new
+        assert check_whole(board, old, new)
+
+
+@pytest.mark.parametrize("delay_ms", [0, 2, 5, 9, 14, 20, 30])
+def test_unplugged_while_files_are_moved_the_board_finishes_by_itself(
+    delay_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = version("old"), version("new")
+    plain = transfer._Sending._word
+
+    def word(self: transfer._Sending, limit_s: float) -> str | None:
+        found = plain(self, limit_s)
+        if found == "commit":
+            time.sleep(delay_ms / 1000)
+            board.unplug()
+        return found
+
+    with board_with(old) as board:
+        with monkeypatch.context() as patch:
+            patch.setattr(transfer._Sending, "_word", word)
+            with pytest.raises(Error, match="went away"):
+                upload.upload(board.url, new, fast=None, may_reset=False)
+        is_new = check_whole(board, old, new)
+        assert is_new or not delay_ms
+        if is_new:
+            assert ours(held(board)) == new
+        upload.upload(board.url, new)
+        assert ours(held(board)) == new
+
+
+def test_an_unfinished_move_is_finished_by_the_next_upload_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new, newer = version("old"), version("new"), version("newer")
+    moved = "/firmshake.new/list"
+    unfinished = old | {
+        "/main.py": programs.finisher("/main.py"),
+        "/firmshake.new/0": new["/firmshake/key.der"],
+        "/firmshake.new/1": old["/main.py"],
+        moved: b"/firmshake.new/0\n/firmshake/key.der\n/firmshake.new/1\n/main.py\n",
+    }
+    # the board's own start would finish it before
+    with board_with(unfinished | {"/boot.py": b"1/0\n"}) as board:
+        upload.upload(board.url, newer)
+        assert ours(held(board)) == newer
+
+
+def test_a_full_filesystem_is_refused_before_a_byte_is_written() -> None:
+    old = version("old") | {"/mine.txt": bytes(1900 << 10)}
+    with board_with(old) as board:
+        before = held(board)
+        with pytest.raises(Error, match="too full: [0-9]+ KiB are free, and [0-9]+ are needed"):
+            upload.upload(board.url, version("new", 40000))
+        assert held(board) == before
+
+
+def test_a_filesystem_that_fills_up_meanwhile_keeps_the_old_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old = version("old")
+    monkeypatch.setattr(upload, "_check_room", lambda *_: None)
+    with board_with(old | {"/mine.txt": bytes(1900 << 10)}) as board:
+        with pytest.raises(Error, match="is full") as caught:
+            upload.upload(board.url, version("new", 40000))
+        assert "old files are whole" in caught.value.hint
+        assert not check_whole(board, old, version("new", 40000))
+        upload.upload(board.url, version("new"))
+        assert ours(held(board)) == version("new")
+
+
+def test_flash_that_does_not_hold_what_is_written_is_noticed_before_anything_is_moved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    old, new = version("old"), version("new")
+    plain = upload._digest
+
+    def digest(contents: Iterable[bytes]) -> str:
+        data = b"".join(contents)
+        return "0" * 64 if b"an update that was cut short" in data else plain([data])
+
+    with board_with(old) as board:
+        with monkeypatch.context() as patch:
+            patch.setattr(upload, "_digest", digest)
+            with pytest.raises(Error, match="does not hold what was written"):
+                upload.upload(board.url, new)
+        assert not check_whole(board, old, new)
+
+
+def test_a_little_noise_costs_a_block_and_much_of_it_the_upload() -> None:
+    old, new = version("old"), version("new", 2000)
+    with board_with(old, faults=Faults(noise=0.00003, seed=4)) as board:
+        upload.upload(board.url, new)
+        assert ours(held(board)) == new
+    with board_with(old, faults=Faults(noise=0.02)) as board:
+        with pytest.raises(Error):
+            upload.upload(board.url, new)
+        assert {path: held(board)[path] for path in old} == old
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        (Faults(dead_repl=True), "says nothing|does not stop|does not answer"),
+        (Faults(reboot_loop=True), "restarts again and again|went away"),
+    ],
+)
+def test_a_board_without_a_repl_is_said_to_be_so_in_time(faults: Faults, said: str) -> None:
+    with (
+        VirtualBoard(faults=faults, faster_than_life=True) as board,
+        pytest.raises(Error, match=said),
+    ):
+        upload.upload(board.url, version("new"))
+
+
+def test_a_program_that_swallows_ctrl_c_is_said_to_do_so() -> None:
+    main = b"""
+print("busy")
+while True:
+    try:
+        while True:
+            pass
+    except KeyboardInterrupt:
+        print("never")
+"""
+    with board_with({"/main.py": main}) as board, pytest.raises(entering.NoRepl) as caught:
+        running.identify(board.url, may_reset=False)
+    assert "RESET" in caught.value.hint or "boot loader" in caught.value.hint
+
+
+def test_another_speed_is_not_readable() -> None:
+    with board_with({"/main.py": b"while True:\n    print('tick')\n"}) as board:
+        with pytest.raises(entering.NoRepl, match="is not readable") as caught:
+            running.identify(board.url, 9600, may_reset=False)
+        assert "115200" in caught.value.hint
+
+
+def test_a_second_tool_on_the_port_is_busy(idle: VirtualBoard) -> None:
+    with (
+        serialport.open_port(idle.url),
+        pytest.raises(Error, match="busy|does not answer as a serial port"),
+    ):
+        upload.upload(idle.url, version("new"))
+    assert running.identify(idle.url).runtime == "micropython"
