@@ -44,13 +44,14 @@ def unpacked(block: Block, shape: Shape) -> bytes:
                 body[at] = 3
         packed = bytes(body)
     assert hashlib.sha256(packed).digest()[:4] == block.check
-    return zlib.decompressobj(-shape.window_bits).decompress(packed)
+    return zlib.decompressobj(-block.bits).decompress(packed)
 
 
 @given(CONTENTS, SHAPES)
 def test_what_is_sent_is_what_arrives(contents: bytes, shape: Shape) -> None:
     sent = list(stream.blocks(contents, shape))
     assert b"".join(unpacked(block, shape) for block in sent) == contents
+    assert all(block.bits <= shape.window_bits for block in sent)
     assert all(len(unpacked(block, shape)) <= shape.block for block in sent)
 
 
@@ -59,7 +60,7 @@ def test_each_ctrl_c_leaves_a_hole_wherever_it_stands(places: list[int]) -> None
     packed = bytearray(1201)
     for place in places:
         packed[place] = 3
-    block = stream._as_bytes(bytes(packed), 4)
+    block = stream._as_bytes(bytes(packed), 4, 9)
     body, at, found = block.wire[block.holes :], -1, []
     for step in block.wire[: block.holes]:
         at += 251 if step == 255 else step - 4

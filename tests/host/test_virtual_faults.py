@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,10 +68,8 @@ def test_anything_else_is_refused(text: str) -> None:
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_any_text_is_a_fault_or_refused(name: str, value: str) -> None:
     for text in (name, f"{name}={value}", *(f"{known}={value}" for known in fault.FAULTS)):
-        try:
+        with contextlib.suppress(BadFault):
             assert isinstance(fault.parse([text], PICO), Faults)
-        except BadFault as error:
-            assert str(error)
 
 
 def test_each_fault_says_what_it_does_and_is_for_some_board() -> None:

@@ -104,6 +104,8 @@ def test_mpremote_runs_and_copies_where_there_is_no_drive(tmp_path: Path) -> Non
         assert mpremote(board, "exec", "import sys; print(sys.implementation.name)") == (
             "circuitpython\n"
         )
+        # mpremote does not understand CircuitPython's word for a file that is not there
+        mpremote(board, "exec", "open('/copied', 'w').close()")
         mpremote(board, "fs", "cp", str(source), ":/copied")
         mpremote(board, "fs", "cp", ":/copied", str(back))
         assert back.read_bytes() == source.read_bytes()

@@ -154,7 +154,7 @@ _ON_A_DRIVE = """
 "$@" &
 until test -e "$DRIVE/INFO_UF2.TXT" -o -e "$DRIVE/boot_out.txt"; do sleep 0.1; done
 cp "$FILE" "$DRIVE/new" && echo copied
-kill -INT $!
+kill -TERM $!
 wait $!
 test -e "$DRIVE" || echo gone
 """

@@ -74,6 +74,16 @@ def enter(wire: Wire, limit_s: float = LIMIT_S, *, may_reset: bool = True) -> Ba
     raise NoRepl(*_diagnosis(wire.name, heard, limit_s))
 
 
+def check_running(port: str, heard: bytes) -> None:
+    """Raise Error where `heard`, from the middle of some work, is a board that starts anew."""
+    if _ROM.search(heard):
+        raise Error(
+            f"the board on {port} restarted in the middle of the work",
+            hint="run the same command again; where it happens again, its power or its firmware is"
+            " at fault: write it through its boot loader",
+        )
+
+
 def banner(heard: bytes) -> Banner:
     """The last banner among what a board printed."""
     found = _BANNER.findall(heard)

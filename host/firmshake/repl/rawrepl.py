@@ -31,6 +31,8 @@ SOFT_RESET_S = 15.0
 # Half of what MicroPython promises to take unread; for boards that have no raw-paste to tell
 _PLAIN_WINDOW = 128
 _PLAIN_PAUSE_S = 0.01
+# What is looked at again for words that came in two parts
+_TAIL = 64
 
 
 class Output(NamedTuple):
@@ -179,6 +181,7 @@ class RawRepl:
         heard = self._held
         while ending not in heard:
             data = self.wire.read(limit_s)
+            entering.check_running(self.wire.name, heard[-_TAIL:] + data)
             if not data:
                 raise Error(
                     f"the program on {self.wire.name} did not end within {limit_s:.0f} s",

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 CHECK_SIZE = 4
+_LEAST_BITS = 9  # zlib makes no smaller ones
 _CTRL_C = 3
 _FIRST = 4
 _JUMP = 255 - _FIRST
@@ -31,11 +32,12 @@ class Shape(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One block: what goes over the line, how much of it lists holes, and its check."""
+    """One block: what goes over the line, how much of it lists holes, its check, bits of window."""
 
     wire: bytes
     holes: int
     check: bytes
+    bits: int
 
 
 def blocks(contents: bytes, shape: Shape) -> Iterator[Block]:
@@ -46,16 +48,20 @@ def blocks(contents: bytes, shape: Shape) -> Iterator[Block]:
 
 def block(contents: bytes, shape: Shape) -> Block:
     """One block."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -shape.window_bits, 9)
+    # no window larger than the contents: it is the board's memory
+    bits = max(_LEAST_BITS, min(shape.window_bits, len(contents).bit_length()))
+    packer = zlib.compressobj(9, zlib.DEFLATED, -bits, 9)
     packed = packer.compress(contents) + packer.flush()
-    return _as_text(packed, shape.piece) if shape.is_text else _as_bytes(packed, shape.piece)
+    if shape.is_text:
+        return _as_text(packed, shape.piece, bits)
+    return _as_bytes(packed, shape.piece, bits)
 
 
-def _as_bytes(packed: bytes, piece: int) -> Block:
+def _as_bytes(packed: bytes, piece: int, bits: int) -> Block:
     holes = bytes(_holes(packed))
     fill = -(len(holes) + len(packed)) % piece
     packed += bytes(fill)
-    return Block(holes + packed.replace(b"\x03", b"\0"), len(holes), _check(packed))
+    return Block(holes + packed.replace(b"\x03", b"\0"), len(holes), _check(packed), bits)
 
 
 def _holes(packed: bytes) -> Iterator[int]:
@@ -68,10 +74,10 @@ def _holes(packed: bytes) -> Iterator[int]:
             before = at
 
 
-def _as_text(packed: bytes, piece: int) -> Block:
+def _as_text(packed: bytes, piece: int, bits: int) -> Block:
     assert piece % 4 == 0
     text = base64.b64encode(packed)
-    return Block(text + b"\n" * (-len(text) % piece), 0, _check(packed))
+    return Block(text + b"\n" * (-len(text) % piece), 0, _check(packed), bits)
 
 
 def _check(data: bytes) -> bytes:

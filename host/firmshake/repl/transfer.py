@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from firmshake.errors import Error
-from firmshake.repl import programs
+from firmshake.repl import entering, programs
 from firmshake.repl.rawrepl import LIMIT_S, Broken, RawRepl, failed
 from firmshake.repl.stream import Block, Shape
 
@@ -28,6 +28,7 @@ _FLASH_S = 30.0
 _HELLO_S = 1.0
 # From a word at one speed until the board is at the other
 _SETTLE_S = 0.05
+_TAIL = 64  # looked at again for words that came in two parts
 _PATIENCE = 4  # pieces of zeros in a row
 # Pieces on the way: what raw-paste too allows, twice its window
 _AHEAD = 2
@@ -87,9 +88,10 @@ class _Sending:
         self._used = self._slow
         self._on_progress = on_progress
         self._total = sum(len(block.wire) for block in blocks)
-        self._sent = 0
+        self._sent = self._told = 0
         self._heard = bytearray()
         self._acks = 0
+        self._tail = b""
 
     def run(self) -> Sent:
         """From the loader to the last word."""
@@ -120,13 +122,12 @@ class _Sending:
         return Sent(self._sent, self._used, verified)
 
     def _loader(self) -> str:
-        table = tuple((len(block.wire), block.holes, block.check) for block in self._blocks)
+        table = tuple((len(block.wire), *block[1:]) for block in self._blocks)
         if self._shape.is_text:
             return programs.program("loader_text", W=self._shape.piece, B=table)
         return programs.program(
             "loader",
             W=self._shape.piece,
-            Z=self._shape.window_bits,
             B=table,
             FAST=self._fast,
             SLOW=self._slow,
@@ -143,7 +144,13 @@ class _Sending:
                 return word
             if time.monotonic() > ends:
                 raise Broken(self._wire.name, "the receiver fell silent")
-            self._heard += self._wire.read(min(limit_s, 0.5))
+            self._heard += self._read(min(limit_s, 0.5))
+
+    def _read(self, limit_s: float) -> bytes:
+        data = self._wire.read(limit_s)
+        self._tail = (self._tail + data)[-_TAIL:] if len(data) < _TAIL else data
+        entering.check_running(self._wire.name, self._tail)
+        return data
 
     def _parsed(self) -> tuple[bool, str | None]:
         """Whether a word, or the end, is among what was heard; takes all before it away."""
@@ -173,7 +180,8 @@ class _Sending:
         pieces = len(data) // piece
         given = self._acks = 0
         patience = _PATIENCE
-        while self._acks < pieces:
+        # a word ends it early: the last acknowledgement, or the whole receiver, may be lost
+        while self._acks < pieces and not self._has_word():
             room = min(pieces, self._acks + _AHEAD) - given
             if room > 0:
                 self._wire.write(data[given * piece : (given + room) * piece])
@@ -187,14 +195,22 @@ class _Sending:
                 self._wire.write(bytes(piece))
             elif self._acks > before:
                 patience = _PATIENCE
-                self._on_progress(min(self._sent + self._acks * piece, self._total), self._total)
-            if any(byte in (_STX, _EOT) for byte in self._heard):
-                return
-        self._sent += len(data)
+                self._tell(self._sent + self._acks * piece)
+        self._sent += given * piece
+        self._tell(self._sent)
+
+    def _has_word(self) -> bool:
+        return any(byte in (_STX, _EOT) for byte in self._heard)
+
+    def _tell(self, taken: int) -> None:
+        """Progress that never goes back, though a block may be sent again."""
+        if taken > self._told:
+            self._told = min(taken, self._total)
+            self._on_progress(self._told, self._total)
 
     def _listen(self) -> bool:
         """Whether something came in time; acknowledgements are taken out of it."""
-        data = self._wire.read(_ACK_S)
+        data = self._read(_ACK_S)
         self._acks += data.count(_ACK)
         self._heard += bytes(byte for byte in data if byte != _ACK)
         return bool(data)

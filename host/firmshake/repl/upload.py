@@ -37,13 +37,14 @@ _UART_PLATFORM = "esp32"
 
 # A directory and a small file take two blocks each, and a move may have to split a directory
 _SPARE_BLOCKS = 16
-# Heap for a block, its window and the programs; below the second a board is asked in vain
-_ROOMY = 96 << 10
-_LEAST = 40 << 10
-# Uncompressed bytes a block by free heap, which holds the compressed ones and a window of 32 KiB;
-# and what does with 4 KiB of window, or where a runtime unpacks a block in one piece
-_BLOCKS = ((144 << 10, 96 << 10), (_ROOMY, 32 << 10))
-_SMALL_BLOCK = 8 << 10
+# Below the first a board's memory is tidied by a soft reset, below the second it is asked in vain
+# (measured on 32 bits: 42 KiB are too few, 65 are enough)
+_ROOMY = 80 << 10
+_LEAST = 56 << 10
+# Free heap, uncompressed bytes a block, bits of window: a block's compressed bytes and its window
+# are one piece of memory each. The last does where memory is in pieces, or a block unpacked in one
+_BLOCKS = ((144 << 10, 96 << 10, 15), (_ROOMY, 32 << 10, 13))
+_SMALL_BLOCK, _SMALL_BITS = 8 << 10, 12
 _ATTEMPTS = 2
 
 OnProgress = Callable[[int, int], None]
@@ -221,12 +222,12 @@ def _shapes(repl: RawRepl, board: Running) -> Iterator[Shape]:
             hint="write MicroPython 1.23 or later to it; or choose another way in",
         )
     if board.inflate == "zlib" or not board.binary:
-        yield Shape(repl.window // 4 * 4, _SMALL_BLOCK, 12, is_text=True)
+        yield Shape(repl.window // 4 * 4, _SMALL_BLOCK, _SMALL_BITS, is_text=True)
         return
-    for memory, block in _BLOCKS:
+    for memory, block, bits in _BLOCKS:
         if board.memory >= memory:
-            yield Shape(repl.window, block)
-    yield Shape(repl.window, _SMALL_BLOCK, 12)
+            yield Shape(repl.window, block, bits)
+    yield Shape(repl.window, _SMALL_BLOCK, _SMALL_BITS)
 
 
 def _digest(contents: Iterable[bytes]) -> str:

@@ -201,8 +201,7 @@ class Chip:
 
         async def send(data: bytes) -> None:
             # machine.UART(0) changes the speed of the REPL's line
-            if computer.terminal.is_open:
-                self.uart.baud = computer.terminal.baud
+            self.uart.baud = computer.terminal.baud
             await self.uart.send(data)
 
         try:

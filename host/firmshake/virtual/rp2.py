@@ -118,7 +118,8 @@ def standin(board: Pico, version: str = "v1.26.1") -> bytes:
         head += _CRC.pack(_crc32(head))
     else:
         head = (_META_START + _IMAGE_DEF + _META_END + _REMARK).ljust(256, b"\0")
-    banner = f"MicroPython {version} on 2025-01-01; {board.machine}\0".encode()
+    # a string of its own: what stands before may end in letters
+    banner = f"\0MicroPython {version} on 2025-01-01; {board.machine}\0".encode()
     return (head + banner).ljust(SECTOR, b"\0")
 
 

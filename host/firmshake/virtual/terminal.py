@@ -47,6 +47,8 @@ class Terminal:
     @property
     def baud(self) -> int:
         """The speed that the program has set; 115200 after a reset."""
+        if not self.is_open:
+            return 115200
         return _SPEEDS.get(termios.tcgetattr(self.slave)[5], 115200)
 
     def close(self) -> None:

@@ -51,7 +51,9 @@ class Drive:
         return "it runs CircuitPython: its files are replaced on its drive"
 
     def held(self) -> Held | None:
-        digests = {path: hashlib.sha256(_read(self._place(path))).digest() for path in self._own()}
+        common = [path for path in circuitpython.agent_files() if self._place(path).is_file()]
+        paths = {*common, *self._own()}
+        digests = {path: hashlib.sha256(_read(self._place(path))).digest() for path in paths}
         certificates = self._content(f"{boardfiles.FOLDER}/cert.pem")
         return Held(digests, certificates, self._content(f"{boardfiles.FOLDER}/settings.json"))
 

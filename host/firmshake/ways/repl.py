@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from firmshake import boardfiles, serialport
+from firmshake import boardfiles, bundle, circuitpython, serialport
 from firmshake.boards.table import MICROPYTHON, TITLES, Runtime
 from firmshake.errors import Error
 from firmshake.listen import Port
@@ -52,9 +52,7 @@ def asked(port: str, limit_s: float = ASK_S) -> Answer:
     """
     with connected(port, limit_s=limit_s, may_reset=False) as repl:
         running = ask(repl)
-        is_micropython = running.runtime == MICROPYTHON
-        entry = upload.ENTRY if is_micropython else upload.CIRCUITPYTHON_ENTRY
-        return Answer(running, _held(repl, running, entry))
+        return Answer(running, _held(repl, running))
 
 
 class Repl:
@@ -113,9 +111,12 @@ def restarted(port: str) -> Iterator[Port]:
         yield opened
 
 
-def _held(repl: RawRepl, running: Running, entry: str) -> Held:
-    found = survey(repl, {entry: b""}, upload.OWNED, entry)
-    form = "der" if running.runtime == MICROPYTHON else "pem"
+def _held(repl: RawRepl, running: Running) -> Held:
+    if running.runtime == MICROPYTHON:
+        common, entry, form = bundle.agent_files(), upload.ENTRY, "der"
+    else:
+        common, entry, form = circuitpython.agent_files(), upload.CIRCUITPYTHON_ENTRY, "pem"
+    found = survey(repl, common, upload.OWNED, entry)
     certificates = read(repl, f"{boardfiles.FOLDER}/cert.{form}")
     settings = read(repl, f"{boardfiles.FOLDER}/settings.json")
     return Held(found.files, certificates, settings)

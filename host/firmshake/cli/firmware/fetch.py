@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from firmshake.project import Project
 
 
-@click.command("fetch")
+@click.command("fetch", epilog=f"Boards: {', '.join(board.name for board in table.BOARDS)}.")
 @click.argument("board_name", metavar="BOARD")
 @click.argument("version", required=False)
 @parameters.project_folder
@@ -49,8 +49,6 @@ def command(
     as_json: bool,
 ) -> None:
     """Get firmware for BOARD from the download site of its project, and keep it.
-
-    BOARD is one of: esp32, esp32-s2, esp32-s3, esp32-c3, esp32-c6, pico-w, pico-2-w.
 
     In a project, the file's SHA-256 is pinned in fleet.toml; from then on this gets that very file.
     Another VERSION, or --newest, moves the pin, but back only with --downgrade. Without a pin and a

@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 # Receives checked blocks over the REPL's own line, and runs the first of them. Given: W, the size
-# of a piece; Z, the bits of the window; B, for each block its size on the line, how much of that lists holes, and the first
-# bytes of its SHA-256; FAST and SLOW, speeds of the line, 0 to leave it alone.
+# of a piece; B, for each block its size on the line, how much of that lists holes, the first bytes
+# of its SHA-256, and the bits of its window; FAST and SLOW, speeds of the line, 0 to leave it alone.
 #
 # No byte of a block is Ctrl-C, so that Ctrl-C stops this at any time. Each piece is acknowledged
 # when it has been taken: what is on the way fits into the board's own buffer. While a block is
@@ -24,7 +24,7 @@ def say(text):
 
 
 def get(number):
-    size, holes, check = B[number]
+    size, holes, check, bits = B[number]
     for _ in range(3):
         block = io.BytesIO(size)
         piece = bytearray(W)
@@ -51,7 +51,7 @@ def get(number):
             sha.update(piece if count == W else piece[:count])
         if sha.digest()[:4] == check:
             block.seek(holes)
-            return DeflateIO(block, RAW, Z)
+            return DeflateIO(block, RAW, bits)
         say("noise")
         while waiting.poll(200):
             taken.read(1)

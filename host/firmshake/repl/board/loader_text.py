@@ -21,7 +21,7 @@ def new_sha():
 
 
 def get(number):
-    size, _, check = B[number]
+    size, _, check, bits = B[number]
     for _ in range(3):
         block = bytearray()
         say("send %d" % number)
@@ -35,7 +35,7 @@ def get(number):
         sha = new_sha()
         sha.update(block)
         if sha.digest()[:4] == check:
-            return io.BytesIO(decompress(block, -15))
+            return io.BytesIO(decompress(block, -bits))
         say("noise")
     raise ValueError("noise")
 

@@ -20,6 +20,8 @@ real_open = builtins.open
 
 _WRITES = frozenset("wax+")
 _BLOCK = 512
+# CircuitPython's own (py/mperrno.h, supervisor/shared/translate)
+_WORDS = {errno.ENOENT: "No such file/directory", errno.EEXIST: "File exists"}
 
 is_writable = False
 _folder = "/"
@@ -55,7 +57,20 @@ def board_open(path: Any, mode: str = "r", *arguments: Any, **named: Any) -> Any
         check_writable()
     if "b" not in mode:
         named.setdefault("encoding", "utf-8")
-    return real_open(where(str(path)), mode, *arguments, **named)
+    return _told(real_open)(where(str(path)), mode, *arguments, **named)
+
+
+def _told(call: Callable[..., Any]) -> Callable[..., Any]:
+    """The same, with errors that name no file of the computer's."""
+
+    def told(*arguments: Any, **named: Any) -> Any:
+        try:
+            return call(*arguments, **named)
+        except OSError as error:
+            text = _WORDS.get(error.errno or 0, error.strerror)
+            raise OSError(error.errno, text) from None
+
+    return told
 
 
 def statvfs(path: str) -> tuple[int, ...]:
@@ -78,14 +93,14 @@ _real_stat, _walk, _join = os.stat, os.walk, os.path.join
 def _changes(call: Callable[..., Any]) -> Callable[..., Any]:
     def changed(*paths: str) -> Any:
         check_writable()
-        return call(*(where(path) for path in paths))
+        return _told(call)(*(where(path) for path in paths))
 
     return changed
 
 
 def _reads(call: Callable[..., Any]) -> Callable[..., Any]:
     def read(path: str = "") -> Any:
-        return call(where(path))
+        return _told(call)(where(path))
 
     return read
 

@@ -18,12 +18,24 @@ import threading
 import time
 import tomllib
 import traceback
+import types
 from collections import namedtuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # What programs of a board may import, before `os` and `open` are the board's
-for _name in ("binascii", "hashlib", "random", "select", "socket", "ssl", "struct", "typing"):
+for _name in (
+    "binascii",
+    "hashlib",
+    "random",
+    "select",
+    "socket",
+    "ssl",
+    "struct",
+    "typing",
+    "encodings.idna",
+    "zlib",
+):
     importlib.import_module(_name)
 
 VIRTUAL = Path(__file__).resolve().parents[1]
@@ -155,6 +167,7 @@ def _become(settings: dict[str, Any]) -> str:
     for module in _MODULES:
         sys.modules[module.__name__.rpartition(".")[2]] = module
     sys.modules["ssl"] = board_ssl
+    sys.modules["micropython"] = _micropython()
     wifi.SSID, wifi.PASSWORD = settings["wifi"]["ssid"], settings["wifi"]["password"] or ""
     board_ssl.path_of = files.where
     files.is_writable = not settings["has_drive"] and not settings["is_read_only"]
@@ -167,6 +180,13 @@ def _become(settings: dict[str, Any]) -> str:
     vars(builtins)["open"] = files.board_open
     _join(environment)
     return banner
+
+
+def _micropython() -> types.ModuleType:
+    """The module of that name, which CircuitPython has too."""
+    made = types.ModuleType("micropython")
+    vars(made)["const"] = lambda value: value
+    return made
 
 
 def _environment() -> dict[str, Any]:
@@ -242,7 +262,11 @@ def _print_exception(error: BaseException, out: Any = None) -> None:
     if frames:
         out.write("Traceback (most recent call last):\n")
         out.write("".join(frames))
-    out.write("".join(traceback.format_exception_only(error)))
+    if isinstance(error, OSError) and not isinstance(error, ConnectionError):
+        # there are none of its kinds on a board
+        out.write(f"OSError: {error}\n")
+    else:
+        out.write("".join(traceback.format_exception_only(error)))
 
 
 class Watch:

@@ -1,0 +1,169 @@
+"""Every way onto a board: the same command, to the proof; and once more, which changes nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support import desk
+from support.desk import Notes
+
+from firmshake import provision, uf2
+from firmshake.errors import Error
+from firmshake.firmwares.identify import File, identify
+from firmshake.image import Run
+from firmshake.project import Project
+from firmshake.registry import Registry
+from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi, rp2
+from firmshake.ways.choose import Wish
+
+AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
+
+
+def firmware(board: str = "pico-w") -> File:
+    """A UF2 file that stands for MicroPython."""
+    model = rp2.pico(board)
+    runs = [Run(rp2.FLASH_BASE, rp2.standin(model))]
+    return identify(uf2.write(runs, model.families[0]))
+
+
+def shown(drive: Path) -> None:
+    """Wait until the boot loader's drive is there."""
+    ends = time.monotonic() + 10
+    while not (drive / "INFO_UF2.TXT").exists():
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """A project whose broker runs."""
+    project = desk.make_project(tmp_path_factory.mktemp("ways") / "fleet")
+    with desk.broker(project):
+        yield project
+
+
+def provisioned(made: Project, wish: Wish, notes: Notes, **more: Any) -> provision.Outcome:
+    registry = Registry.open(made.registry_path)
+    return provision.provision(made, desk.authority(made), registry, wish, notes, **more)
+
+
+def twice(made: Project, wish: Wish, device_id: str) -> tuple[Notes, provision.Outcome]:
+    """Provision a board, then once more, which changes nothing; what came of the first time."""
+    notes = Notes()
+    first = provisioned(made, wish, notes, device_id=device_id)
+    assert first.verdict.verdict == "ready", first.verdict.evidence
+    assert first.written
+    second = provisioned(made, wish, Notes())
+    assert (second.device_id, second.serial_number) == (device_id, first.serial_number)
+    assert second.verdict.verdict == "ready"
+    assert not second.written
+    return notes, first
+
+
+def forced(made: Project, wish: Wish, before: provision.Outcome) -> None:
+    """With force the board gets a new key, and the old certificate is revoked."""
+    registry = Registry.open(made.registry_path)
+    third = provisioned(made, wish, Notes(), device_id=before.device_id, force=True)
+    assert third.written
+    assert third.serial_number != before.serial_number
+    old = registry.certificate(before.serial_number)
+    assert old is not None
+    assert old.reason == "superseded"
+
+
+def test_an_esp32_through_esptool(made: Project) -> None:
+    with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
+        notes, first = twice(made, Wish(board.url), "esp-a")
+        assert any("its filesystem is replaced" in step for step in notes.steps)
+        forced(made, Wish(board.url), first)
+
+
+def test_an_esp32_through_its_repl(made: Project) -> None:
+    with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
+        notes, first = twice(made, Wish(board.url, "repl"), "esp-b")
+        assert any(step.startswith("sent ") for step in notes.steps)
+        assert first.mac == board.mac
+        forced(made, Wish(board.url, "repl"), first)
+
+
+def test_a_pico_that_runs_micropython(made: Project, tmp_path: Path) -> None:
+    with VirtualPico(
+        drive=tmp_path / "RPI-RP2", blank=False, wifi=AIR, faster_than_life=True
+    ) as board:
+        notes, first = twice(made, Wish(board.url), "pico-a")
+        assert first.mac == board.unique_id
+        assert any("over the REPL" in step for step in notes.steps)
+
+
+def test_a_pico_in_its_boot_loader_gets_one_uf2_file(made: Project, tmp_path: Path) -> None:
+    drive = tmp_path / "RPI-RP2"
+    with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
+        shown(drive)
+        wish = Wish(str(drive), file=firmware(), console=board.url)
+        outcome = provisioned(made, wish, Notes(), device_id="pico-b")
+        assert outcome.verdict.verdict == "ready"
+        assert outcome.mac == board.unique_id
+        found = Registry.open(made.registry_path).device("pico-b")
+        assert found is not None
+        assert found.unique_id == board.unique_id
+        # and from then on over its serial port
+        second = provisioned(made, Wish(board.url), Notes())
+        assert not second.written
+
+
+def test_a_pico_in_its_boot_loader_needs_firmware_and_a_name(made: Project, tmp_path: Path) -> None:
+    drive = tmp_path / "RPI-RP2"
+    with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True):
+        shown(drive)
+        with pytest.raises(Error, match="needs MicroPython as a .uf2 file"):
+            provisioned(made, Wish(str(drive)), Notes(), device_id="pico-c")
+        with pytest.raises(Error, match="can't be told before it runs") as caught:
+            provisioned(made, Wish(str(drive), file=firmware()), Notes())
+        assert "--id" in caught.value.hint
+    assert Registry.open(made.registry_path).device("pico-c") is None
+
+
+def test_firmware_for_another_pico_is_refused_before_a_byte_is_written(
+    made: Project, tmp_path: Path
+) -> None:
+    drive = tmp_path / "RPI-RP2"
+    other = firmware("pico-2-w")
+    with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
+        shown(drive)
+        with pytest.raises(Error, match="RP2350"):
+            provisioned(made, Wish(str(drive), file=other), Notes(), device_id="pico-d")
+        assert board.is_drive
+    assert Registry.open(made.registry_path).device("pico-d") is None
+
+
+def test_circuitpython_through_its_drive(made: Project, tmp_path: Path) -> None:
+    drive = tmp_path / "CIRCUITPY"
+    users = b'# mine\nMY_KEY = "kept"\n'
+    files = {"code.py": b'print("old")\n', "settings.toml": users, "lib/mine.py": b"x = 1\n"}
+    with VirtualCircuitPython(
+        drive=drive, board="pico-2-w", files=files, wifi=AIR, faster_than_life=True
+    ) as board:
+        wish = Wish(str(drive), console=board.url)
+        notes = Notes()
+        first = provisioned(made, wish, notes, device_id="circuit-a")
+        assert first.verdict.verdict == "ready", first.verdict.evidence
+        assert first.mac == board.unique_id
+        assert (drive / "settings.toml").read_bytes().startswith(users)
+        assert (drive / "lib/mine.py").read_bytes() == files["lib/mine.py"]
+        second = provisioned(made, wish, Notes())
+        assert (second.device_id, second.written) == ("circuit-a", False)
+        forced(made, wish, first)
+
+
+def test_circuitpython_without_a_drive_through_its_repl(made: Project) -> None:
+    with VirtualCircuitPython(board="esp32-c3", wifi=AIR, faster_than_life=True) as board:
+        twice(made, Wish(board.url), "circuit-b")
+
+
+def test_a_folder_that_is_no_drive_is_refused(made: Project, tmp_path: Path) -> None:
+    with pytest.raises(Error, match="no board's drive"):
+        provisioned(made, Wish(str(tmp_path)), Notes(), device_id="none")
