@@ -92,6 +92,7 @@ class VirtualCircuitPython(Body):
         self._clock = Clock(None, None)
         self._task: asyncio.Task[None] | None = None
         self._computer: Computer | None = None
+        self._before: dict[Path, tuple[int, int]] = {}
         # what is in its flash while nobody sees it
         self._store = Path(tempfile.mkdtemp(prefix="firmshake-circuitpython-"))
         self._flash = self._store / "flash"
@@ -141,6 +142,7 @@ class VirtualCircuitPython(Body):
     async def _power_on(self) -> None:
         if self.drive is not None:
             self.drive.show(_read(self._flash) | {"boot_out.txt": self._boot_out()})
+            self._before = _sights(self.drive.folder)
         await self._show_port()
         self._restart()
 
@@ -232,9 +234,8 @@ class VirtualCircuitPython(Body):
     async def _watch(self) -> None:
         if self.drive is None or self._cut is None:
             return
-        before = _sights(self.drive.folder)
         while self._cut is not None and self._cut.count is not None:
-            changed = _changed(self.drive.folder, before)
+            changed = _changed(self.drive.folder, self._before)
             left = self._cut.count - self._received
             if sum(size for _, size in changed) >= left:
                 for path, size in changed:
