@@ -24,6 +24,7 @@ from firmshake.virtual import VirtualBoard
 
 BAUDS = (115200, 921600)
 BITS_A_BYTE = 10
+# The line alone takes a fifth of mpremote's time at 115200: that goal needs a faster line there
 GOAL_TIMES = 5
 GOAL_LIMIT = 1.3
 REPEATS = 3
@@ -42,6 +43,8 @@ commands.SerialTransport = lambda device, baudrate: plain(device, baudrate=baud)
 sys.exit(main.main())
 """
 
+Work = Callable[[VirtualBoard, int, Mapping[str, bytes]], float]
+
 
 def measure() -> dict[str, str]:
     """The figures by name."""
@@ -52,22 +55,29 @@ def measure() -> dict[str, str]:
         "a board's files": f"{sum(map(len, files.values()))} bytes in {len(files)} files",
         "compressed": f"{packed} bytes",
     }
+    theirs = {}
     for baud in BAUDS:
-        limit = packed * BITS_A_BYTE / baud
-        ours = min(_with_board(baud, files, _ours) for _ in range(REPEATS))
-        theirs = _with_board(baud, files, _mpremote)
+        ours = _best(baud, files, _held)
+        theirs[baud] = _with_board(baud, files, _mpremote)
         figures |= {
-            f"upload at {baud} baud": f"{ours:.2f} s",
-            f"mpremote fs cp at {baud} baud": f"{theirs:.2f} s",
-            f"times faster at {baud} (goal: {GOAL_TIMES})": f"{theirs / ours:.1f}",
-            f"of the limit at {baud} (goal: within {GOAL_LIMIT})": f"{ours / limit:.2f}",
+            f"upload, held at {baud} baud": f"{ours:.2f} s",
+            f"mpremote fs cp at {baud} baud": f"{theirs[baud]:.2f} s",
+            f"times faster, held at {baud}": f"{theirs[baud] / ours:.1f}",
+            f"of the limit at {baud} (goal: within {GOAL_LIMIT})": (
+                f"{ours * baud / packed / BITS_A_BYTE:.2f}"
+            ),
         }
-    quick = min(_with_board(BAUDS[0], files, _quickened) for _ in range(REPEATS))
-    figures["upload at 115200 baud that goes to 921600"] = f"{quick:.2f} s"
-    return figures
+    slow = BAUDS[0]
+    ours = _best(slow, files, _quickened)
+    return figures | {
+        f"upload at {slow} baud, as it is (goes to {upload.FAST_BAUD} meanwhile)": f"{ours:.2f} s",
+        f"times faster at {slow} (goal: {GOAL_TIMES})": f"{theirs[slow] / ours:.1f}",
+    }
 
 
-Work = Callable[[VirtualBoard, int, Mapping[str, bytes]], float]
+def _best(baud: int, files: Mapping[str, bytes], work: Work) -> float:
+    """What else runs on the computer only ever adds."""
+    return min(_with_board(baud, files, work) for _ in range(REPEATS))
 
 
 def _with_board(baud: int, files: Mapping[str, bytes], work: Work) -> float:
@@ -89,19 +99,21 @@ def _until_ready(board: VirtualBoard, baud: int) -> None:
         port.write(b"\x02")
 
 
-def _ours(
-    board: VirtualBoard, baud: int, files: Mapping[str, bytes], fast: int | None = None
-) -> float:
+def _held(board: VirtualBoard, baud: int, files: Mapping[str, bytes]) -> float:
+    return _ours(board, baud, files, None)
+
+
+def _quickened(board: VirtualBoard, baud: int, files: Mapping[str, bytes]) -> float:
+    return _ours(board, baud, files, upload.FAST_BAUD)
+
+
+def _ours(board: VirtualBoard, baud: int, files: Mapping[str, bytes], fast: int | None) -> float:
     with serialport.open_port(board.url, baud) as port:
         start = time.perf_counter()
         repl = RawRepl(Wire(port))
         repl.enter()
         upload.replace(repl, files, fast=fast)
         return time.perf_counter() - start
-
-
-def _quickened(board: VirtualBoard, baud: int, files: Mapping[str, bytes]) -> float:
-    return _ours(board, baud, files, BAUDS[-1])
 
 
 def _mpremote(board: VirtualBoard, baud: int, files: Mapping[str, bytes]) -> float:

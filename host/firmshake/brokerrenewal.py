@@ -9,6 +9,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from firmshake.ca import certificate as certificates
 from firmshake.ca.authority import Authority
 from firmshake.ca.identity import Identity
 from firmshake.endpoint import is_address, is_host
@@ -37,7 +38,7 @@ def renew(
     """
     folder = project.broker_folder
     wanted = (project.broker.server_name, project.broker.host, *names)
-    every = _each_once([*wanted, *present_names(folder / BROKER_FILE)])
+    every = _each_once([*wanted, *present_names(folder / BROKER_FILE, registry)])
     identity = issuing.issue_broker(every, now=now)
     registry.record(Issued("broker", identity.certificate))
     try:
@@ -50,21 +51,31 @@ def renew(
     return identity
 
 
-def present_names(path: Path) -> list[str]:
-    """Return the names of the broker's certificate in `path`; none where it can't be read.
+def present_names(path: Path, registry: Registry) -> list[str]:
+    """Return the names of the broker's certificate in `path`, where the registry knows it as one.
 
-    What `issue_broker` would not take, such as a wildcard in a certificate from elsewhere, is left
-    out.
+    None where it can't be read. The broker's own user may write the file: a certificate of
+    anybody's must not lend its names. What `issue_broker` would not take, such as a wildcard in an
+    imported one, is left out.
     """
     try:
         with path.open("rb") as stream:
             certificate = x509.load_pem_x509_certificates(stream.read(_LARGEST))[0]
+        if not _is_known(certificate, registry):
+            return []
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
         return []  # a lost or damaged certificate is a reason to make a new one
     addresses = map(str, found.get_values_for_type(x509.IPAddress))
     names = [*found.get_values_for_type(x509.DNSName), *addresses]
     return [name for name in _each_once(names) if is_host(name)]
+
+
+def _is_known(found: x509.Certificate, registry: Registry) -> bool:
+    row = registry.certificate(certificates.serial(found))
+    if row is None or row.kind != "broker" or row.revoked_at is not None:
+        return False
+    return row.fingerprint_sha256 == certificates.fingerprint(found)
 
 
 def _each_once(names: Sequence[str]) -> list[str]:

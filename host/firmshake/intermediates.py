@@ -20,6 +20,9 @@ from firmshake.project import Project, profiles_of
 from firmshake.registry import Issued, Registry
 from firmshake.revocation import Published
 
+# reasons for which nobody may trust a key any more
+_KNOWN = ("keyCompromise", "cACompromise")
+
 
 @dataclass(frozen=True)
 class Renewed:
@@ -62,6 +65,8 @@ def renew(
     """
     using = profiles_of(project)
     before = store.read(project.ca_folder)
+    if keep_key:
+        _check_trusted(registry, certificates.own_key(present.certificate))
     secret = secret_of(Place("", uri or "") if not keep_key else before.issuing)
     key = present.key if keep_key else Keeping(secret, uri).new_key(using.intermediate)
     made = root.issue_authority(project.name, now=now, key=key, using=using)
@@ -69,6 +74,17 @@ def renew(
     renewed = take(project, registry, made, place or secret, now=now)
     done = revocation.publish(project, registry, secret_of, now=now, root=root)
     return renewed, done
+
+
+def _check_trusted(registry: Registry, key: str) -> None:
+    """Raise Error where the key is one that somebody else may have."""
+    for row in registry.certificates(kind="intermediate"):
+        body = registry.body(row.serial_number)
+        if row.reason in _KNOWN and body is not None and certificates.own_key(body) == key:
+            raise Error(
+                f"the key of {row.subject!r} was revoked as {row.reason}, and can't be kept",
+                hint="make a new one: leave out --keep-key",
+            )
 
 
 def take(

@@ -33,8 +33,11 @@ from firmshake.staging import staged
 GITIGNORE = """\
 # Keys, and images of boards, which hold their keys
 *.key
+*.p12
+*.jsonl
 *.bin
 *.uf2
+broker/broker.pem
 # It may hold a Wi-Fi password; take this line out if yours does not
 fleet.toml
 registry.sqlite*

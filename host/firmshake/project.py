@@ -167,7 +167,14 @@ def check_authority(project: Project, registry: Registry) -> None:
     """
     folder = project.ca_folder
     issuing = store.certificate(folder, store.read(folder).issuing)
-    if registry.certificate(certificates.serial(issuing)) is None:
+    row = registry.certificate(certificates.serial(issuing))
+    if row is not None and row.revoked_at is not None:
+        raise Error(
+            f"the CA {certificates.subject(issuing)!r} was revoked on {row.revoked_at:%Y-%m-%d},"
+            " and issues nothing",
+            hint="its successor is made by firmshake ca intermediate; is ca.toml an old copy?",
+        )
+    if row is None or row.fingerprint_sha256 != certificates.fingerprint(issuing):
         raise Error(
             f"the registry {project.registry_path} does not know the CA"
             f" {certificates.subject(issuing)!r}",

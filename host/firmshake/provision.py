@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from firmshake import boardfiles, bundle, circuitpython, deviceid, proof
+from firmshake.boards import uniqueid
 from firmshake.ca import certificate
 from firmshake.ca.authority import Authority
 from firmshake.ca.identity import Identity
 from firmshake.errors import Error
+from firmshake.event import Event
 from firmshake.project import Project
 from firmshake.registry import Registry
 from firmshake.verdict import Verdict
@@ -90,14 +92,15 @@ class _Work:
         try:
             intent = way.intends()
             known = None if force else self._present(wanted)
-            if known is not None:
-                watcher.step(f"it is provisioned as {known[0]}: nothing is written")
-                return self._proved(*known, written=False)
-            watcher.step(intent)
-            device_id, identity = self._issue(wanted, replace)
-        except Error:
+            if known is None:
+                watcher.step(intent)
+                device_id, identity = self._issue(wanted, replace)
+        except BaseException:
             way.left_alone()
             raise
+        if known is not None:
+            watcher.step(f"it is provisioned as {known[0]}: nothing is written")
+            return self._once_more(*known)
         return self._written(device_id, identity)
 
     def _present(self, wanted: str | None) -> tuple[str, str] | None:
@@ -106,7 +109,13 @@ class _Work:
         if held is None:
             return None
         found = present.identity(
-            held, self._common(), self.project, self.registry, self.authority.root, self.now()
+            held,
+            self._common(),
+            self.project,
+            self.registry,
+            self.authority.root,
+            self.now(),
+            self.way.seen.unique_id,
         )
         return found if found is not None and wanted in (None, found[0]) else None
 
@@ -130,27 +139,48 @@ class _Work:
             self.watcher.step(built)
         return device_id, identity
 
+    def _once_more(self, device_id: str, serial: str) -> Outcome:
+        """Prove a board that holds all of it."""
+        with self._failed_unless_done(device_id):
+            device = self.registry.device(device_id)
+            if device is not None and device.state not in ("written", "proved"):
+                # it was written by a run that did not live to see it
+                self._note_written(device_id, serial)
+            return self._proved(device_id, serial, written=False)
+
     def _written(self, device_id: str, identity: Identity) -> Outcome:
-        registry = self.registry
-        try:
+        with self._failed_unless_done(device_id):
             self.way.write(self.watcher)
-            # a board that told nothing of itself before may have by now
-            told = self.way.seen.unique_id
-            for serial in registry.set_state(device_id, "written", unique_id=told):
-                self.watcher.step(
-                    f"revoked its earlier certificate {serial}: `firmshake ca crl` tells the broker"
-                )
-            return self._proved(device_id, certificate.serial(identity.certificate))
+            serial = certificate.serial(identity.certificate)
+            self._note_written(device_id, serial)
+            return self._proved(device_id, serial)
+
+    def _note_written(self, device_id: str, serial: str) -> None:
+        # a board that told nothing of itself before may have by now
+        told = self.way.seen.unique_id
+        for old in self.registry.set_state(
+            device_id, "written", unique_id=told, serial_number=serial
+        ):
+            self.watcher.step(
+                f"revoked its earlier certificate {old}: `firmshake ca crl` tells the broker"
+            )
+
+    @contextlib.contextmanager
+    def _failed_unless_done(self, device_id: str) -> Iterator[None]:
+        try:
+            yield
         except BaseException:
             # its certificate is known, and so is that no board was proved with it; why it failed
             # is what matters, also where this cannot be noted
             with contextlib.suppress(Error):
-                registry.set_state(device_id, "failed")
+                self.registry.set_state(device_id, "failed")
             raise
 
     def _proved(self, device_id: str, serial: str, written: bool = True) -> Outcome:
+        reporter = _Reporter(self.watcher)
         with self.way.heard(self.watcher) as port:
-            verdict = proof.follow(port, self.proof_s, self.watcher.event, self.watcher.output)
+            verdict = proof.follow(port, self.proof_s, reporter.event, self.watcher.output)
+        reporter.check(device_id, is_ready=verdict.ok)
         state = "proved" if verdict.ok else "failed"
         self.registry.set_state(device_id, state, verdict.verdict)
         seen = self.way.seen
@@ -178,10 +208,40 @@ class _Work:
         return {**self._common(), **own}
 
 
+class _Reporter:
+    """Who it is that reports: the serial port of another board proves nothing of this one."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._device_id: str | None = None
+
+    def event(self, event: Event) -> None:
+        if event.stage == "identity" and event.state == "ok":
+            self._device_id = event.fields.get("device", self._device_id)
+        self._watcher.event(event)
+
+    def check(self, wanted: str, is_ready: bool) -> None:
+        """Raise Error where it was another device, or may have been when it said that it is ready.
+
+        A board may fail before it knows who it is.
+        """
+        if self._device_id == wanted or (self._device_id is None and not is_ready):
+            return
+        raise Error(
+            f"the board that reports there says that it is {self._device_id!r}, not {wanted!r}"
+            if self._device_id
+            else f"the board that reports there did not say that it is {wanted!r}",
+            hint="check that the serial port is the one of the board that was written (`firmshake"
+            " boards` shows what belongs together), then run the same command again",
+        )
+
+
 def _check_owner(registry: Registry, device_id: str, unique_id: str | None) -> None:
     """Raise Error where the id is another board's: two of one id would drive each other out."""
     known = registry.device(device_id)
-    if known is not None and known.unique_id not in (None, unique_id):
+    if known is None or known.unique_id is None:
+        return
+    if unique_id is None or not uniqueid.is_same(known.unique_id, unique_id):
         raise Error(
             f"{device_id!r} is the device id of the board {known.unique_id}, and this is"
             f" {unique_id or 'one that has not told its own'}",

@@ -11,7 +11,8 @@ from cryptography import x509
 
 from firmshake.ca import certificate as certificates
 from firmshake.ca import lists, store
-from firmshake.ca.authority import Root
+from firmshake.ca.authority import Authority, Root
+from firmshake.ca.profiles import Profiles
 from firmshake.ca.store import Place, Places
 from firmshake.errors import Error
 from firmshake.project import Project, profiles_of
@@ -22,12 +23,17 @@ _DIGITS = frozenset("0123456789abcdef")
 
 @dataclass(frozen=True)
 class Published:
-    """A list that was signed: of which CA, in which file, and how many entries it has."""
+    """A list that was signed: of which CA, in which file, and how many entries it has.
+
+    Where it could not be, because a retired CA's key was not to be had, `error` says why, and
+    `record` is None.
+    """
 
     subject: str
     path: Path
-    record: CrlRecord
+    record: CrlRecord | None
     count: int
+    error: Error | None = None
 
 
 def meant(registry: Registry, name: str, now: datetime) -> list[CertificateRecord]:
@@ -63,6 +69,7 @@ def check_ours(project: Project, found: Sequence[CertificateRecord]) -> None:
             f"the certificate {issuing} is that of the CA that issues",
             hint="make its successor first: firmshake ca intermediate",
         )
+    _check_keys(folder, places, found)
     every = (places.root, *places.intermediates)
     ours = {certificates.own_key(store.certificate(folder, place)) for place in every}
     for one in found:
@@ -71,6 +78,22 @@ def check_ours(project: Project, found: Sequence[CertificateRecord]) -> None:
                 f"the certificate {one.serial_number} of {one.subject!r} is of another CA",
                 hint="that CA has to revoke it: the lists that are signed here can't tell of it",
             )
+
+
+def _check_keys(folder: Path, places: Places, found: Sequence[CertificateRecord]) -> None:
+    """Raise Error where a CA is to be revoked whose key another one has that goes on."""
+    serials = {one.serial_number for one in found}
+    own = {place: store.certificate(folder, place) for place in places.intermediates}
+    gone = [place for place, one in own.items() if certificates.serial(one) in serials]
+    for place in gone:
+        for other in places.intermediates:
+            if other not in gone and other.key == place.key:
+                raise Error(
+                    f"{certificates.subject(own[place])!r} has the key of a CA that goes on, under"
+                    f" the certificate {certificates.serial(own[other])}",
+                    hint="make one with a new key first, firmshake ca intermediate, and revoke the"
+                    " certificates of the old key together",
+                )
 
 
 def publish(
@@ -85,14 +108,22 @@ def publish(
     """Sign the lists of all intermediates, of the root where it is given, and gather them.
 
     `secret_of` tells what opens the key of each intermediate. The lists of CAs that have expired
-    or were revoked are left as they are: nobody takes a certificate of theirs. Raises Error.
+    or were revoked are left as they are: nobody takes a certificate of theirs. The key of a CA that
+    issues no more may be missing: its list is left as it is, and that is told in what is returned.
+    Raises Error.
     """
     folder, using = project.ca_folder, profiles_of(project)
     places = store.read(folder)
     done = []
     try:
         for place in signing(folder, places, registry, now):
-            issuer = store.open_issuer(folder, place, secret_of(place))
+            try:
+                issuer = store.open_issuer(folder, place, secret_of(place))
+            except Error as error:
+                if place == places.issuing:
+                    raise
+                done.append(_missed(project, place, error))
+                continue
             made = lists.publish(folder, place, issuer, registry, using.intermediate, now, progress)
             done.append(_published(project, place, issuer.certificate, *made))
         if root is not None:
@@ -114,6 +145,16 @@ def signing(folder: Path, places: Places, registry: Registry, now: datetime) -> 
         for place in lists.counting(folder, places, registry)
         if place != places.root and store.certificate(folder, place).not_valid_after_utc > now
     ]
+
+
+def check_time(authority: Authority, now: datetime, using: Profiles) -> None:
+    """Raise Error where the clock is outside the validity of the CA, before anything is changed."""
+    certificates.window(using.intermediate, now, authority.certificate)
+
+
+def _missed(project: Project, place: Place, error: Error) -> Published:
+    own = store.certificate(project.ca_folder, place)
+    return Published(certificates.subject(own), project.ca_folder / place.crl, None, 0, error)
 
 
 def _published(

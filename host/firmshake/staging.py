@@ -25,7 +25,7 @@ def staged(target: Path) -> Iterator[Path]:
     exists = os.path.isdir(target)  # answers, where Path.is_dir raises
     stage = (target if exists else target.parent) / f".firmshake-{secrets.token_hex(4)}"
     try:
-        stage.mkdir()
+        stage.mkdir(0o755)  # whatever the umask lets through
         yield stage
         _sync(stage)
         if exists:

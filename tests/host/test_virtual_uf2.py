@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support import uf2
 
-from firmshake.virtual import nor, rp2
+from firmshake.boards import table
+from firmshake.virtual import models, nor, rp2
 from firmshake.virtual.blocks import Taking
 
 BASE = rp2.FLASH_BASE
@@ -114,6 +115,18 @@ def test_the_rom_starts_what_has_its_mark(flash: nor.Flash, name: str) -> None:
     assert not rp2.starts(board, flash)
 
 
-def test_the_filesystem_ends_with_the_flash() -> None:
-    for board in rp2.PICOS:
-        assert board.region.offset + board.region.size == board.flash_size
+@pytest.mark.parametrize("board", rp2.PICOS, ids=lambda board: board.name)
+def test_a_virtual_pico_is_as_the_table_of_boards_has_it(board: rp2.Pico) -> None:
+    row = table.by_name(board.name)
+    assert (board.chip, board.volume) == (row.chip, row.bootloader_drive)
+    assert (board.flash_size,) == row.flash_sizes
+    assert board.region == row.littlefs_region
+    assert board.families[0] == row.uf2_family
+    assert board.machine.startswith(row.machine)
+
+
+@pytest.mark.parametrize("model", models.MODELS, ids=lambda model: model.name)
+def test_a_virtual_chip_is_as_the_table_of_boards_has_it(model: models.Model) -> None:
+    row = table.by_chip(model.name)
+    assert (model.boot_offset, model.image_id) == (row.firmware_offset, row.image_id)
+    assert models.model(row.name) is model

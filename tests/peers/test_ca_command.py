@@ -20,6 +20,7 @@ from firmshake.errors import Error
 from firmshake.localbroker import free_port
 from firmshake.newproject import new_project, write_broker_certificate
 from firmshake.project import BROKER_FILE, Broker, Project, open_authority
+from firmshake.registry import Issued, Registry
 from firmshake.verdict import Verdict
 
 SECRET = b"correct horse"
@@ -36,6 +37,7 @@ def made(tmp_path: Path) -> Project:
     broker = Broker("127.0.0.1", free_port(), "broker.example")
     made = new_project(tmp_path / "greenhouse", broker=broker, passphrase=SECRET, now=NOW, ntp=())
     expired = open_authority(made, SECRET).issue_broker(NAMES, now=NOW, valid=HOUR_AGO)
+    Registry.open(made.registry_path).record(Issued("broker", expired.certificate))
     write_broker_certificate(made.broker_folder, expired)
     return made
 
@@ -81,6 +83,11 @@ def _pair(made: Project) -> Pair:
     return content[begin:], content[:begin]
 
 
+def _names(made: Project) -> list[str]:
+    registry = Registry.open(made.registry_path)
+    return brokerrenewal.present_names(made.broker_folder / BROKER_FILE, registry)
+
+
 def _belong_together(pair: Pair) -> bool:
     key = load_pem_private_key(pair[0], None)
     return key.public_key() == x509.load_pem_x509_certificates(pair[1])[0].public_key()
@@ -121,10 +128,10 @@ def test_names_are_kept_and_added(made: Project) -> None:
     """Twice, so that a name that was added is one that is kept."""
     for _ in range(2):
         assert _run(made, "--name", "new.example", "--name", "2001:db8:0::1").exit_code == 0
-        found = brokerrenewal.present_names(made.broker_folder / BROKER_FILE)
+        found = _names(made)
         assert sorted(found) == sorted([*NAMES, "new.example"])
     assert _run(made).exit_code == 0
-    assert "new.example" in brokerrenewal.present_names(made.broker_folder / BROKER_FILE)
+    assert "new.example" in _names(made)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----\nnone\n"])
@@ -137,7 +144,7 @@ def test_a_certificate_that_is_lost_or_damaged_is_replaced(
         path.write_bytes(content)
     assert _run(made).exit_code == 0
     assert _belong_together(_pair(made))
-    assert brokerrenewal.present_names(path) == NAMES[:2]
+    assert _names(made) == NAMES[:2]
 
 
 @pytest.mark.parametrize("secret", [b"incorrect horse", b""])
@@ -180,3 +187,18 @@ def test_a_file_that_cannot_take_its_place_leaves_the_old_pair(
     assert (_pair(made), sorted(made.broker_folder.iterdir())) == (old, there)
     assert _run(made).exit_code == 0
     assert _belong_together(_pair(made))
+
+
+def test_a_foreign_certificate_in_its_place_lends_no_names(made: Project) -> None:
+    """The broker's own user may write the file."""
+    other = new_project(
+        made.root.parent / "other",
+        broker=Broker("bank.example", 8883, "bank.example"),
+        passphrase=SECRET,
+        now=NOW,
+    )
+    foreign = (other.broker_folder / BROKER_FILE).read_bytes()
+    (made.broker_folder / BROKER_FILE).write_bytes(foreign)
+    assert _run(made).exit_code == 0
+    assert "bank.example" not in _names(made)
+    assert "broker.example" in _names(made)

@@ -47,6 +47,11 @@ def digits(text: str) -> str | None:
     return found if re.fullmatch(r"(?:[0-9a-f]{2})+", found) else None
 
 
+def is_same(known: str | None, told: str | None) -> bool:
+    """Return whether two ids may be one board's: they are, or one of them is not known."""
+    return known is None or told is None or digits(known) == digits(told)
+
+
 def _swapped(found: str) -> str:
     """CircuitPython swaps the digits of each byte of a MAC (ports/espressif, Processor.c)."""
     return "".join(found[at + 1] + found[at] for at in range(0, len(found), 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ PUBLIC = 0o644
 _WIDTH, _LINE = 64, 48
 _PIECE = 1 << 16
 _PEM = b"-----BEGIN X509 CRL-----"
+_PEM_END = b"-----END X509 CRL-----"
+# extensions, algorithm and an RSA-4096 signature, as PEM
+_TAIL = 4096
+_NUMBER_OID = bytes.fromhex("0603551d14")
 _END = b"-----END X509 CRL-----"
 
 
@@ -86,6 +91,31 @@ def read_summary(path: Path) -> Summary:
         )
     except ValueError:
         raise Error(f"{path} is no CRL", hint="write it again") from None
+
+
+def read_number(path: Path) -> int | None:
+    """Return the number of the CRL in `path`, None where it has none; however long, in little memory.
+
+    Only its end is looked at, where cRLNumber stands in front of the signature. Raises OSError.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _TAIL))
+        tail = stream.read()
+    if _PEM_END in tail:
+        lines = tail.partition(_PEM_END)[0].split(b"\n")
+        # whole lines only: the first may be cut, or be the one that begins it all
+        body = b"".join(line for line in lines[1:] if not line.startswith(b"-"))
+        try:
+            tail = base64.b64decode(body)
+        except ValueError:
+            return None
+    at = tail.rfind(_NUMBER_OID)
+    found = tail[at + len(_NUMBER_OID) :] if at >= 0 else b""
+    # OCTET STRING of an INTEGER, both of one length octet
+    if len(found) < 4 or found[0] != 0x04 or found[2] != 0x02 or len(found) < 4 + found[3]:
+        return None
+    return int.from_bytes(found[4 : 4 + found[3]], "big")
 
 
 def _number(found: x509.CertificateRevocationList) -> int | None:

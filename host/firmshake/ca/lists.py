@@ -14,6 +14,7 @@ from firmshake.ca.certificate import Issuer
 from firmshake.ca.crl import Revoked
 from firmshake.ca.profiles import Profile
 from firmshake.ca.store import Place, Places
+from firmshake.errors import Error
 from firmshake.registry import CrlRecord, Registry
 
 GATHERED = "crl.pem"
@@ -30,9 +31,9 @@ def publish(
 ) -> tuple[CrlRecord, int]:
     """Sign the list of one CA into its folder; return its record and how many entries it has.
 
-    It is in the registry's log before it is signed. What had expired when the last list was signed
-    is left out (RFC 5280 section 3.3). Raises Error, with the old list left, where the CA is
-    expired, not yet valid or may not sign lists, and OSError.
+    It is in the registry's log before it is signed. What has expired, and had when the last list
+    was signed, is left out (RFC 5280 section 3.3). Raises Error, with the old list left, where the
+    CA is expired, not yet valid or may not sign lists, or the registry is an old copy, and OSError.
     """
     own = issuer.certificate
     certificates.window(profile, now, own)  # raises outside of the CA's validity
@@ -40,17 +41,31 @@ def publish(
     ends = min(now + _validity(profile), own.not_valid_after_utc).replace(microsecond=0)
     key = certificates.own_key(own)
     before = registry.last_crl(key)
+    _check_newest(folder / place.crl, before)
+    # never later than now: a clock that was wrong once must not take anything off the list
+    since = min(before.this_update, now) if before else None
     record = registry.number_crl(key, starts, ends)
     count = crlfile.write(
         folder / place.crl,
         issuer,
-        _entries(registry, key, before.this_update if before else None),
+        _entries(registry, key, since),
         number=record.number,
         this_update=record.this_update,
         next_update=record.next_update,
         progress=progress,
     )
     return record, count
+
+
+def _check_newest(path: Path, before: CrlRecord | None) -> None:
+    """Raise Error where a list has been signed that the registry knows nothing of."""
+    there = crlfile.read_number(path) if path.exists() else None
+    known = before.number if before else 0
+    if there is not None and there > known:
+        raise Error(
+            f"{path} is list {there}, and the registry knows of {known} at most: it is an old copy",
+            hint="put back the newest copy of the registry; what was revoked since is not in this",
+        )
 
 
 def counting(folder: Path, places: Places, registry: Registry) -> list[Place]:
@@ -76,7 +91,8 @@ def gather(folder: Path, places: Places, registry: Registry, target: Path) -> No
     refuses where it finds none (OpenSSL's X509_V_FLAG_CRL_CHECK without _ALL).
     Raises OSError, with the old file left.
     """
-    with newfile.replacing(target, crlfile.PUBLIC) as stream:
+    # a link leads to where the broker reads
+    with newfile.replacing(target.resolve(), crlfile.PUBLIC) as stream:
         for place in reversed(counting(folder, places, registry)):
             path = folder / place.crl
             if path.exists():

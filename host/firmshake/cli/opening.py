@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,17 +45,26 @@ class Opened:
         return self.secrets[which]
 
     def check_others(self, now: datetime) -> None:
-        """Raise Error where one of the CAs whose lists are signed can't be opened.
+        """Raise Error where a passphrase misses one of the CAs whose lists are signed.
 
-        Before anything is changed: what is half done then waits for the right passphrase.
+        Before anything is changed: what is half done then waits for the right passphrase. And
+        nothing is signed outside the validity of the CA.
         """
         from firmshake import revocation
         from firmshake.ca import store
+        from firmshake.project import profiles_of
 
+        revocation.check_time(self.authority, now, profiles_of(self.fleet))
         folder = self.fleet.ca_folder
         for place in revocation.signing(folder, self.places, self.registry, now):
-            if place.key != self.places.issuing.key:
+            if place.key == self.places.issuing.key:
+                continue
+            try:
                 store.open_issuer(folder, place, self.secret_of(place))
+            except WrongSecret:
+                raise
+            except Error:
+                pass  # its key is elsewhere: that is told when the lists are signed
 
     def secret_of_new(self, uri: str | None) -> bytes:
         """Return what opens the key of a new intermediate: in that token, or in a file."""
@@ -64,6 +75,26 @@ class Opened:
             what = "new CA passphrase"
             self.secrets[""] = passphrase.ask(self.passphrase_fd, confirm=True, what=what)
         return self.secret_of(place)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[tuple[Project, Places, Registry]]:
+    """What `load` gives, for a command that changes the CA or its lists: one at a time.
+
+    Raises Error where another is at work.
+    """
+    from firmshake import exclusive, project
+
+    fleet = project.load(folder)
+    if not fleet.ca_folder.is_dir():
+        raise Error(f"no folder {fleet.ca_folder}", hint="put back a copy of the CA's folder")
+    with exclusive.folder(fleet.ca_folder):
+        yield fleet, *parts(fleet)
+
+
+def alone(folder: Path) -> tuple[Project, Places, Registry]:
+    """As `held`, until the command that runs is done."""
+    return click.get_current_context().with_resource(held(folder))
 
 
 def load(folder: Path) -> tuple[Project, Places, Registry]:

@@ -5,6 +5,7 @@ Never from an argument or the environment, which other users and child processes
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -32,6 +33,7 @@ def ask(
     that gives a descriptor.
     Raises Error where there is nothing to be had, of usage where there is no way to ask.
     """
+    _keep_out_of_cores()
     if fd is None or _is_terminal(fd):
         _check_terminal(what, option)
         secret = _prompt(what, confirm)
@@ -86,6 +88,14 @@ def _check_terminal(what: str, option: str) -> None:
             hint=f"give it on a file descriptor, such as: {option} 3 3< FILE",
             status=2,
         )
+
+
+def _keep_out_of_cores() -> None:
+    """A process that knows a secret leaves no image of its memory behind, however it ends."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 def _prompt(what: str, confirm: bool) -> bytes:

@@ -82,8 +82,9 @@ def _advanced(material: Material) -> str:
      {{depth, 2}},
      %% a session that is resumed would not be checked again
      {{reuse_sessions, false}},
-     %% whom we turn away all the same: devices on the list of the revoked
-     {{crl_check, peer}},
+     %% whom we turn away all the same: devices on the list of the revoked, and those of a CA that
+     %% is on the root's
+     {{crl_check, true}},
      {{crl_cache, {{ssl_crl_hash_dir, {{internal, [{{dir, "{material.path(CRLS)}"}}]}}}}}}
    ]}}
  ]}}

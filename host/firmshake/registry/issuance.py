@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from cryptography import x509
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import IntegrityError
 
@@ -41,7 +42,11 @@ def append(connection: Connection, at: datetime, events: Iterable[Event]) -> Non
 
 
 def record(connection: Connection, at: datetime, issued: Sequence[Issued]) -> None:
-    """Record certificates; raise Error where the serial number or fingerprint of one is known."""
+    """Record certificates.
+
+    Raises Error where the serial number or fingerprint of one is known, or its CA was revoked.
+    """
+    _check_issuers(connection, issued)
     rows = [_row(item, at) for item in issued]
     try:
         connection.execute(CERTIFICATES.insert(), rows)
@@ -54,12 +59,18 @@ def record(connection: Connection, at: datetime, issued: Sequence[Issued]) -> No
     append(connection, at, events)
 
 
-def supersede(connection: Connection, at: datetime, device_id: str) -> list[str]:
-    """Revoke all certificates of a device but its last; return their serial numbers."""
+def supersede(
+    connection: Connection, at: datetime, device_id: str, kept: str | None = None
+) -> list[str]:
+    """Revoke a device's certificates that are older than `kept`; return their serial numbers.
+
+    `kept` is a serial number, that of the last one where it is None.
+    """
     mine = CERTIFICATES.c.device_id == device_id
-    newest = select(func.max(CERTIFICATES.c.id)).where(mine).scalar_subquery()
+    which = mine if kept is None else mine & (CERTIFICATES.c.serial_number == kept)
+    newest = select(func.max(CERTIFICATES.c.id)).where(which).scalar_subquery()
     old = select(CERTIFICATES.c.serial_number).where(
-        mine, CERTIFICATES.c.id != newest, CERTIFICATES.c.revoked_at.is_(None)
+        mine, CERTIFICATES.c.id < newest, CERTIFICATES.c.revoked_at.is_(None)
     )
     serials = list(connection.execute(old.order_by(CERTIFICATES.c.id)).scalars())
     revoke(connection, at, serials, SUPERSEDED)
@@ -96,9 +107,30 @@ def number_crl(
     made = CrlRecord(issuer, number, this_update, next_update)
     connection.execute(CRLS.insert().values(vars(made)))
     until = next_update.isoformat(timespec="seconds")
-    fields = {"issuer": issuer, "number": number, "next_update": until}
+    since = this_update.isoformat(timespec="seconds")
+    fields = {"issuer": issuer, "number": number, "this_update": since, "next_update": until}
     append(connection, at, [("crl", fields)])
     return made
+
+
+def _check_issuers(connection: Connection, issued: Sequence[Issued]) -> None:
+    """Raise Error where one was signed by a CA that was revoked: what it signs opens nothing."""
+    columns = (CERTIFICATES.c.der, CERTIFICATES.c.revoked_at)
+    kind = CERTIFICATES.c.kind == "intermediate"
+    revoked = select(CERTIFICATES.c.id).where(kind, CERTIFICATES.c.revoked_at.is_not(None))
+    if connection.execute(revoked.limit(1)).first() is None:
+        return
+    good: set[str] = set()
+    gone: set[str] = set()
+    for der, when in connection.execute(select(*columns).where(kind)):
+        key = certificates.own_key(x509.load_der_x509_certificate(der))
+        (good if when is None else gone).add(key)
+    for item in issued:
+        if certificates.issuer_key(item.certificate) in gone - good and item.event == "issued":
+            raise Error(
+                "the CA that issues was revoked",
+                hint="firmshake ca show tells which one issues now; run the command again",
+            )
 
 
 def _row(issued: Issued, at: datetime) -> dict[str, Any]:

@@ -119,12 +119,13 @@ class Registry(Queries, Deliveries):
         unique_id: str | None = None,
         chip: str | None = None,
         firmware: str | None = None,
+        serial_number: str | None = None,
     ) -> list[str]:
         """Record that `device_id`, known or new, is in `state` (one of STATES).
 
         The verdict replaces the last one, by None too; of the rest only what is given is changed.
-        A device that is "written" has its last certificate: those before it are revoked, as
-        superseded, and their serial numbers are returned.
+        A device that is "written" has the certificate of that serial number, its last where none
+        is given: those before it are revoked, as superseded, and their serial numbers returned.
         """
         assert state in STATES, state
         now = self._clock()
@@ -134,7 +135,7 @@ class Registry(Queries, Deliveries):
             _put_history(connection, device_id, state, verdict, now, None, unique_id)
             if state == "written":
                 # the old key is gone from the board; should somebody have it, it opens nothing
-                return issuance.supersede(connection, now, device_id)
+                return issuance.supersede(connection, now, device_id, serial_number)
         return []
 
     def device(self, device_id: str) -> DeviceRecord | None:
@@ -163,6 +164,12 @@ def _check_revocable(connection: Connection, serial: str) -> None:
     found = connection.execute(query).first()
     if found is None:
         raise Error(f"no certificate {serial} in the registry", hint="see: firmshake ca list")
+    if not 0 < int(serial, 16) < 1 << 159:
+        raise Error(
+            f"the certificate {serial} of {found.subject!r} can't stand in a revocation list:"
+            " its serial number has no 1 to 159 bits",
+            hint="it was made elsewhere; replace it, and take its CA out of the brokers' trust",
+        )
     if found.revoked_at is not None:
         raise Error(
             f"the certificate {serial} of {found.subject!r} was revoked already, on"

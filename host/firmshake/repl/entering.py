@@ -128,7 +128,13 @@ def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, str]:
             f"what comes from {port} is not readable",
             "check the speed: MicroPython's console is at 115200 baud",
         )
-    if b"ython" in heard or b">>>" in heard or b"Traceback" in heard:
+    if b">>> " in heard:
+        return (
+            f"the REPL on {port} shows its prompt and does not answer {within}",
+            "unplug the board and plug it in again; or write its filesystem through its boot"
+            " loader",
+        )
+    if b"ython" in heard or b"Traceback" in heard:
         return (
             f"the program on {port} does not stop for Ctrl-C {within}",
             "press the board's RESET button and run the same command at once; or write its"

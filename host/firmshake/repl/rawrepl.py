@@ -33,6 +33,8 @@ _PLAIN_WINDOW = 128
 _PLAIN_PAUSE_S = 0.01
 # What is looked at again for words that came in two parts
 _TAIL = 64
+# A board that starts anew says so in one go
+_QUIET_S = 0.2
 
 
 class Output(NamedTuple):
@@ -136,6 +138,7 @@ class RawRepl:
                 return found[0]
             if heard.endswith(entering.RAW_PROMPT):
                 return b""
+        entering.check_running(self.wire.name, heard)
         raise Broken(self.wire.name, "no answer to a program")
 
     def _paste_in(self, data: bytes) -> None:
@@ -150,6 +153,7 @@ class RawRepl:
                     self.wire.write(_CTRL_D)
                     return
                 if byte != _MORE:
+                    entering.check_running(self.wire.name, heard + self.wire.drain(_QUIET_S))
                     raise Broken(self.wire.name, "junk while a program was sent")
                 room += self.window
             piece, data = data[:room], data[room:]

@@ -11,6 +11,7 @@ from firmshake.repl.rawrepl import RawRepl, connected
 
 MICROPYTHON = "micropython"
 CIRCUITPYTHON = "circuitpython"
+_MAC_DIGITS = 12
 
 
 @dataclass(frozen=True)
@@ -18,9 +19,10 @@ class Running:
     """A board whose REPL answers.
 
     `runtime` is "micropython" or "circuitpython"; `machine` and `chip` are as its banner has them
-    ("Generic ESP32 module", "ESP32"); `unique_id` is hex, the MAC on an ESP. `space`, `free` and
-    `block` of the filesystem at / and `memory` (free heap) are in bytes. `inflate` is the module
-    that unpacks, empty where there is none; `binary` says whether stdin takes any byte.
+    ("Generic ESP32 module", "ESP32"). `unique_id` is hex, as the board tells it: boards.uniqueid
+    knows what CircuitPython makes of a MAC. `space`, `free` and `block` of the filesystem at / and
+    `memory` (free heap) are in bytes. `inflate` is the module that unpacks, empty where there is
+    none; `binary` says whether stdin takes any byte.
     """
 
     runtime: str
@@ -38,10 +40,10 @@ class Running:
 
     @property
     def mac(self) -> str:
-        """The unique id as esptool prints a MAC, empty where it is no MAC."""
-        if len(self.unique_id) != 12:
+        """The unique id as esptool prints a MAC, empty where it is none, or CircuitPython's."""
+        if len(self.unique_id) != _MAC_DIGITS or self.runtime != MICROPYTHON:
             return ""
-        return ":".join(self.unique_id[at : at + 2] for at in range(0, 12, 2))
+        return ":".join(self.unique_id[at : at + 2] for at in range(0, _MAC_DIGITS, 2))
 
 
 def identify(port: str, baud: int = serialport.CONSOLE_BAUD, *, may_reset: bool = True) -> Running:

@@ -35,6 +35,7 @@ _AHEAD = 2
 
 # What ends the receiver, among the words of its last line: ports name an errno or give its number
 _FULL = frozenset({"ENOSPC", "28"})
+_READ_ONLY = frozenset({"EROFS", "30"})
 _NOISY = frozenset({"noise", "ETIMEDOUT", "110", "KeyboardInterrupt"})
 
 
@@ -271,6 +272,11 @@ class _Sending:
                 f"the filesystem of the board on {name} is full",
                 hint="delete files of your own from it and run the same command again; its old"
                 " files are whole",
+            )
+        if words & _READ_ONLY:
+            return Error(
+                f"the filesystem of the board on {name} cannot be written from its REPL",
+                hint="the computer has it as a drive: copy to the drive instead",
             )
         if "flash" in words:
             return Error(

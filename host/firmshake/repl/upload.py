@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from firmshake import serialport
 from firmshake.errors import Error
 from firmshake.repl import programs, running, stream, transfer
-from firmshake.repl.entering import NoRepl
 from firmshake.repl.rawrepl import Broken, OutOfMemory, RawRepl, connected
 from firmshake.repl.running import CIRCUITPYTHON, Running
 from firmshake.repl.stream import Shape
@@ -235,6 +234,3 @@ def _digest(contents: Iterable[bytes]) -> str:
     for data in contents:
         sha.update(data)
     return sha.hexdigest()
-
-
-__all__ = ["NoRepl", "Uploaded", "replace", "upload"]

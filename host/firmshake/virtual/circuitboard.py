@@ -263,7 +263,7 @@ class VirtualCircuitPython(Body):
 
 def _capacity(board: Board) -> int:
     """Of the board with the smallest flash that it comes with."""
-    size = min(board.fat_regions)
+    size = min(board.flash_sizes)
     return board.fat_regions[size].size
 
 

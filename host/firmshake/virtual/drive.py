@@ -1,9 +1,10 @@
 """A folder that stands for a board's USB drive: shown, watched, hidden.
 
-It is looked at a few times a second. Not imitated: a FAT filesystem, and errors for a program that
-is still writing when the cable is pulled: what it writes goes nowhere, silently. That the drive is
-full or read-only is the system's doing: where a folder's mode does not suffice, a filesystem of its
-own is mounted on it, which takes the right to do so.
+It is looked at a few times a second, and goes with the board; a process that is killed leaves it
+behind, and what is mounted on it. That the drive is full or read-only is the system's doing: where
+a folder's mode does not suffice, a filesystem of its own is mounted on it, which takes the right to
+do so. Not imitated: a FAT filesystem, and errors for a program that is still writing when the cable
+is pulled: what it writes goes nowhere, silently.
 """
 
 from __future__ import annotations

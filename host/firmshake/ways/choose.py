@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmshake import firmware, flash
+from firmshake import firmware, flash, serialport
 from firmshake.boards import discover, drives, ports
 from firmshake.boards.drivefiles import parse_boot_out, parse_info
 from firmshake.boards.row import Row
@@ -56,66 +57,110 @@ class Wish:
 
 def choose(wish: Wish, watcher: Watcher) -> Way:
     """Return the way onto the board. Raises Error where there is no board, or no such way to it."""
-    target = wish.target if wish.target is not None else _only()
-    folder = Path(target)
-    if folder.is_dir():
-        return _by_drive(folder, wish)
-    if wish.via == DRIVE:
-        row = _row_of(target)
-        if row is not None and row.drive:
-            return _by_drive(Path(row.drive), wish, console=target)
-        raise Error(f"no drive belongs to {target}", hint="name the folder where it is mounted")
+    target = wish.target if wish.target is not None else only(_rows())
+    if os.path.isdir(target):
+        return _by_drive(Path(target), wish)
+    row = _row_of(target) if wish.via in (None, DRIVE) else None
+    if row is not None and row.drive:
+        # the computer has the drive, so that the board's own program may not write to it
+        return _by_drive(Path(row.drive), wish, console=target)
+    if wish.via in (DRIVE, UF2):
+        raise Error(
+            f"{target} is no drive, and --via {wish.via} needs one",
+            hint="name the folder where the board's drive is mounted; `firmshake boards` shows it",
+        )
     return _by_port(target, wish, watcher)
+
+
+def only(rows: Iterable[Row]) -> str:
+    """Return the port or drive of the only board there is. Raises Error on several, and on none.
+
+    Does no I/O.
+    """
+    found = list(rows)
+    names = [row.drive or next(iter(row.ports), "") or row.block_device for row in found]
+    if len(found) > 1:
+        raise Error(
+            f"several boards may be meant: {', '.join(sorted(names))}",
+            "name one of them as PORT",
+            status=2,
+        )
+    if not found:
+        raise Error(
+            "no board is plugged in",
+            "name its port, or use --virtual to try things out without one",
+            status=2,
+        )
+    if not found[0].drive and not found[0].ports:
+        raise Error(
+            f"the drive of the board, {names[0]}, is not mounted",
+            "mount it, and name the folder",
+            status=2,
+        )
+    return names[0]
 
 
 def _by_drive(folder: Path, wish: Wish, console: str | None = None) -> Way:
     found = drives.at(folder)
     info, boot = parse_info(found.info_uf2), parse_boot_out(found.boot_out)
+    console = wish.console or console
+    if info is None and boot is None:
+        raise Error(
+            f"{folder} is no board's drive",
+            hint="firmshake boards shows what is plugged in; a folder is a board's drive where it"
+            " has INFO_UF2.TXT or boot_out.txt",
+        )
     if boot is not None and wish.via in (None, DRIVE):
-        return Drive(folder, boot, wish.console or console or _console_of(str(folder)))
-    if boot is not None and wish.via == REPL:
-        port = wish.console or _console_of(str(folder))
-        if port is None:
-            raise Error(
-                f"which serial port the board of {folder} has can't be told", hint="name its PORT"
-            )
-        return Repl(port, asked(port))
+        return Drive(folder, boot, console or _console_of(str(folder)), wish.file)
     if info is not None and wish.via in (None, UF2):
         board = _rp2(info.board_id)
-        file = wish.file if isinstance(wish.file, File) else wish.stored(board)
+        file = wish.file if wish.file is not None else wish.stored(board)
+        if isinstance(file, Firmware):
+            raise Error(
+                f"the firmware is for {file.chip}, and {board.title} has {board.chip}",
+                hint=f"nothing was written; get firmware for {board.title}:"
+                f" `firmshake firmware fetch {board.name}`",
+            )
         return Uf2(folder, info, board, file, wish.console)
-    what = "no board's drive" if info is None and boot is None else f"no drive for --via {wish.via}"
+    if boot is not None:
+        what = "a CIRCUITPY drive"
+        others = "--via drive; for --via repl, name the board's serial port"
+    else:
+        what, others = "the drive of a boot loader", "--via uf2"
     raise Error(
-        f"{folder} is {what}",
-        hint="firmshake boards shows what is plugged in; a folder is a board's drive where it has"
-        " INFO_UF2.TXT or boot_out.txt",
+        f"{folder} is {what}, which is not for --via {wish.via}",
+        hint=f"leave out --via, or {others}",
     )
 
 
 def _by_port(port: str, wish: Wish, watcher: Watcher) -> Way:
-    if wish.via == UF2:
-        raise Error(f"{port} is no drive", hint="name the folder where the drive is mounted")
-    answer = None if wish.via == ESPTOOL else _answer(port, wish, watcher)
+    answer, silence = (None, None) if wish.via == ESPTOOL else _answer(port, wish, watcher)
     if answer is not None and (wish.via == REPL or not _is_for_esptool(answer)):
-        row = _row_of(port) if wish.via is None else None
-        if row is not None and row.drive and answer.running.runtime != MICROPYTHON:
-            # the computer has the drive, so that the board's own program may not write to it
-            return _by_drive(Path(row.drive), wish, console=port)
-        return Repl(port, answer)
+        return Repl(port, answer, wish.file)
     held = answer.held if answer is not None else None
     named = wish.file is not None
-    return Esptool(port, watcher, wish.for_chip, baud=wish.baud, held=held, named=named)
+    try:
+        return Esptool(port, watcher, wish.for_chip, baud=wish.baud, held=held, named=named)
+    except Error as error:
+        if silence is None:
+            raise
+        raise Error(f"{silence.message}; and {error.message}", error.hint) from None
 
 
-def _answer(port: str, wish: Wish, watcher: Watcher) -> Answer | None:
-    """What the board says at its REPL; None where it says nothing."""
+def _answer(port: str, wish: Wish, watcher: Watcher) -> tuple[Answer | None, Error | None]:
+    """What the board says at its REPL; where it says nothing, how that went.
+
+    Raises Error where another way in would do no better.
+    """
     watcher.begin(f"asking the board on {port}")
     try:
-        return asked(port)
-    except NoRepl:
-        if wish.via == REPL:
+        return asked(port), None
+    except NoRepl as silence:
+        row = _row_of(port)
+        is_esp = row is None or not row.chips or any(chip.startswith("ESP") for chip in row.chips)
+        if wish.via == REPL or not is_esp or serialport.holder(port):
             raise
-        return None
+        return None, silence
 
 
 def _is_for_esptool(answer: Answer) -> bool:
@@ -126,25 +171,6 @@ def _is_for_esptool(answer: Answer) -> bool:
 
 def _rows() -> list[Row]:
     return discover.rows(ports.attached(), drives.attached())
-
-
-def _only() -> str:
-    """The port or drive of the only board that is plugged in."""
-    found = [row for row in _rows() if row.ports or row.drive]
-    names = [row.drive if row.state == "uf2" else next(iter(row.ports), row.drive) for row in found]
-    if len(found) == 1:
-        return names[0]
-    if found:
-        raise Error(
-            f"several boards may be meant: {', '.join(sorted(names))}",
-            "name one of them as PORT",
-            status=2,
-        )
-    raise Error(
-        "no board is plugged in",
-        "name its port, or use --virtual to try things out without one",
-        status=2,
-    )
 
 
 def _row_of(port: str) -> Row | None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from firmshake import flash, image, partitions, serialport
-from firmshake.boards.table import MICROPYTHON, Runtime
+from firmshake.boards.table import BOARDS, MICROPYTHON, Runtime
 from firmshake.errors import Error
 from firmshake.event import Output
 from firmshake.firmware import Firmware
@@ -15,7 +15,7 @@ from firmshake.image import Image, Run
 from firmshake.listen import Port, listen
 from firmshake.partitions import Region
 from firmshake.reader import Reader
-from firmshake.ways.way import Files, Held, Seen, Watcher
+from firmshake.ways.way import Files, Held, Seen, Watcher, left_aside
 
 # For somebody who has to find the board and its buttons first
 PERSON_S = 120.0
@@ -27,7 +27,8 @@ _WAITS = "waiting for download"
 class Esptool:
     """A board in its boot loader.
 
-    `firmware` finds some for a chip; `named` says that it is a file of the user's. `held` is what the board said at its REPL before, if it did.
+    `firmware` finds some for a chip; `named` says that it is a file of the user's. `held` is what
+    the board said at its REPL before, if it did.
     """
 
     name = "esptool"
@@ -55,11 +56,14 @@ class Esptool:
 
     def intends(self) -> str:
         """Raises Error where there is no firmware for the board, or one for another."""
-        given = self._find(self._board.chip)
-        self._firmware, self._region = _plan(self._board, given)
-        if self._firmware is None:
-            aside = "; the firmware file is left aside" if self._named else ""
+        board = self._board
+        if _runs_micropython(board):
+            # what is kept for such boards is not asked for: this one needs none
+            aside = left_aside(self._find(board.chip) if self._named else None, board.chip)
+            assert board.table is not None
+            self._region = partitions.filesystem_region(board.table, board.flash_size)
             return f"it runs MicroPython: that stays, and its filesystem is replaced{aside}"
+        self._firmware, self._region = _plan(board, self._find(board.chip))
         self.seen = Seen(
             self.seen.title, self.seen.chip, self.seen.unique_id, self._firmware.micropython
         )
@@ -133,20 +137,26 @@ def _waits_for_download(port: Port) -> bool:
     return False
 
 
-def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware | None, Region]:
-    """The firmware to write, if any, and where the filesystem lies. Raises Error before a write."""
-    if firmware is not None and firmware.chip != board.chip:
+def _runs_micropython(board: flash.Board) -> bool:
+    return board.table is not None and board.app is not None and board.app.is_micropython
+
+
+def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware, Region]:
+    """The firmware to write, and where the filesystem lies. Raises Error before a write."""
+    if firmware is None:
+        what = "runs something else" if board.app is not None else "has no firmware"
+        name = next((known.name for known in BOARDS if known.chip == board.chip), "")
+        fetch = f"`firmshake firmware fetch {name}`, then run the same command again; or " * bool(
+            name
+        )
+        raise Error(
+            f"the board on {board.port} {what}, not MicroPython",
+            hint=f"{fetch}get MicroPython 1.23 or later for {board.chip} and add --firmware FILE",
+        )
+    if firmware.chip != board.chip:
         raise Error(
             f"the firmware is for {firmware.chip}, the board on {board.port} is {board.chip}",
             hint=f"get the firmware for {board.chip}; nothing was written",
-        )
-    if board.table is not None and board.app is not None and board.app.is_micropython:
-        return None, partitions.filesystem_region(board.table, board.flash_size)
-    if firmware is None:
-        what = "runs something else" if board.app is not None else "has no firmware"
-        raise Error(
-            f"the board on {board.port} {what}, not MicroPython",
-            hint=f"get MicroPython 1.23 or later for {board.chip} and add --firmware FILE",
         )
     return firmware, partitions.filesystem_region(firmware.table, board.flash_size)
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from cryptography import x509
 
 from firmshake import boardfiles
+from firmshake.boards import uniqueid
 from firmshake.ca import certificate as certificates
 from firmshake.inspect import pem
 from firmshake.project import Project
@@ -27,11 +28,14 @@ def identity(
     registry: Registry,
     root: x509.Certificate,
     now: datetime,
+    unique_id: str | None = None,
 ) -> tuple[str, str] | None:
     """Return the device id and serial number that the board has; None where it must be written.
 
     It must where a file of the agent (`common`) differs, its settings do, or its certificate is not
-    known, not in force, or not below `root`. Its key is not looked at: the proof needs it.
+    known, not in force, not below `root`, or not the last that its device was given: then a run
+    after it was broken off. It must also where the device is a board with another `unique_id`, of
+    which this one is a copy. Its key is not looked at: the proof needs it.
     """
     if any(
         held.digests.get(path) != hashlib.sha256(data).digest() for path, data in common.items()
@@ -44,6 +48,11 @@ def identity(
     if record is None or record.device_id is None or record.revoked_at is not None:
         return None
     if record.fingerprint_sha256 != certificates.fingerprint(chain[0]) or record.not_after <= now:
+        return None
+    device = registry.device(record.device_id)
+    if device is None or device.certificate != record:
+        return None
+    if not uniqueid.is_same(device.unique_id, unique_id):
         return None
     wanted = boardfiles.settings(project, record.device_id, now)
     if not _same(held.settings or b"", wanted):

@@ -6,16 +6,20 @@ import base64
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from firmshake import boardfiles, bundle, circuitpython, serialport
-from firmshake.boards.table import MICROPYTHON, TITLES, Runtime
+from firmshake.boards import drivefiles, uniqueid
+from firmshake.boards.table import BOARDS, CIRCUITPYTHON, MICROPYTHON, TITLES, Runtime
 from firmshake.errors import Error
 from firmshake.listen import Port
 from firmshake.repl import upload
-from firmshake.repl.rawrepl import RawRepl, connected
+from firmshake.repl.entering import NoRepl
+from firmshake.repl.rawrepl import RawRepl
 from firmshake.repl.running import Running, ask
 from firmshake.repl.survey import survey
-from firmshake.ways.way import Files, Held, Seen, Watcher
+from firmshake.repl.wire import Wire
+from firmshake.ways.way import Files, HasChip, Held, Seen, Watcher, left_aside
 
 # A board at its prompt, or whose program stops for Ctrl-C, answers within a second
 ASK_S = 2.5
@@ -38,21 +42,40 @@ except OSError:
 """
 
 
-class Answer:
-    """What a board said at its REPL: who it is and what it holds."""
+# who may write: the board's own programs, or the computer that has its drive
+_READ_ONLY = 'import storage\nprint(storage.getmount("/").readonly)\n'
 
-    def __init__(self, running: Running, held: Held) -> None:
-        self.running, self.held = running, held
+
+@dataclass(frozen=True)
+class Answer:
+    """What a board said at its REPL: who it is and what it holds.
+
+    `is_read_only` where the computer has its filesystem as a drive.
+    """
+
+    running: Running
+    held: Held
+    is_read_only: bool
 
 
 def asked(port: str, limit_s: float = ASK_S) -> Answer:
     """Ask the board on `port`; what ran there is stopped.
 
-    Raises Error where the port can't be had, NoRepl where no REPL answers.
+    Raises Error where the port can't be had, NoRepl where no REPL answers as it should.
     """
-    with connected(port, limit_s=limit_s, may_reset=False) as repl:
-        running = ask(repl)
-        return Answer(running, _held(repl, running))
+    with serialport.open_port(port) as opened:
+        repl = RawRepl(Wire(opened))
+        try:
+            repl.enter(limit_s, may_reset=False)
+            running = ask(repl)
+            answer = Answer(running, _held(repl, running), _is_read_only(repl, running))
+            repl.leave()
+        except NoRepl:
+            raise
+        except Error as error:
+            # a noisy line, or a board that starts again and again: another way in may do
+            raise NoRepl(error.message, error.hint) from None
+        return answer
 
 
 class Repl:
@@ -60,18 +83,26 @@ class Repl:
 
     name = "repl"
 
-    def __init__(self, port: str, answer: Answer) -> None:
-        self._port, self._answer = port, answer
+    def __init__(self, port: str, answer: Answer, file: HasChip | None = None) -> None:
+        self._port, self._answer, self._file = port, answer, file
         self._files: Files = {}
         running = answer.running
-        self.runtime: Runtime = "micropython" if running.runtime == MICROPYTHON else "circuitpython"
+        self.runtime: Runtime = MICROPYTHON if running.runtime == MICROPYTHON else CIRCUITPYTHON
         what = f"{TITLES[self.runtime]} {running.version}"
-        unique = running.mac if running.platform == "esp32" else ""
-        unique = unique or running.unique_id
-        self.seen = Seen(f"{running.machine}, {unique}, {what}", running.chip, unique)
+        chip = drivefiles.chip_in(running.chip, running.machine) or running.chip
+        unique = _unique_id(running, chip)
+        self.seen = Seen(f"{running.machine}, {unique}, {what}", chip, unique)
 
     def intends(self) -> str:
-        return f"it runs {TITLES[self.runtime]}: its files are replaced over the REPL"
+        """Raises Error where its own programs may not write, or firmware is for another board."""
+        if self._answer.is_read_only:
+            raise Error(
+                f"the board on {self._port} may not write its files: this computer has them as a"
+                " drive",
+                hint="name the folder where that drive is mounted instead of the port",
+            )
+        aside = left_aside(self._file, self.seen.chip)
+        return f"it runs {TITLES[self.runtime]}: its files are replaced over the REPL{aside}"
 
     def held(self) -> Held | None:
         return self._answer.held
@@ -103,12 +134,31 @@ class Repl:
 def restarted(port: str) -> Iterator[Port]:
     """Give the open port of a board whose program begins anew: a soft reset, which all have."""
     with serialport.open_port(port) as opened:
-        # stop what runs; to the prompt for people, should it be in the raw REPL
-        opened.write(b"\r\x03\x03\x02")
-        time.sleep(_STOPPED_S)
-        opened.reset_input_buffer()
-        opened.write(_CTRL_D)
+        try:
+            # stop what runs; to the prompt for people, should it be in the raw REPL
+            opened.write(b"\r\x03\x03\x02")
+            time.sleep(_STOPPED_S)
+            opened.reset_input_buffer()
+            opened.write(_CTRL_D)
+        except (OSError, TypeError) as error:
+            # TypeError: pyserial writes to a file descriptor that is closed already
+            raise serialport.gone(port) from error
         yield opened
+
+
+def _unique_id(running: Running, chip: str) -> str:
+    """As the board's drive and its boot loader have it too."""
+    family = next((board.family for board in BOARDS if board.chip == chip), None)
+    found = None
+    if family is not None and running.runtime == MICROPYTHON:
+        found = uniqueid.of_usb(running.unique_id, family, MICROPYTHON)
+    elif family is not None:
+        found = uniqueid.of_boot_out(running.unique_id, "", family)
+    return found or running.unique_id
+
+
+def _is_read_only(repl: RawRepl, running: Running) -> bool:
+    return running.runtime != MICROPYTHON and repl.run(_READ_ONLY).strip() == "True"
 
 
 def _held(repl: RawRepl, running: Running) -> Held:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from firmshake import image, uf2
 from firmshake.boards import discover, ports
-from firmshake.boards.drivefiles import Info
+from firmshake.boards.drivefiles import INFO_UF2, Info
 from firmshake.boards.table import MICROPYTHON, Board, Runtime, filesystem_region
 from firmshake.errors import Error
 from firmshake.firmwares import identify
@@ -107,6 +107,7 @@ class Uf2:
         """The serial port on which the board came back."""
         ends = time.monotonic() + _BACK_S
         while self._console is None:
+            _check_taken(self._drive)
             new = sorted(_consoles() - self._before)
             if len(new) == 1:
                 self._console = new[0]
@@ -120,8 +121,24 @@ class Uf2:
                 time.sleep(_POLL_S)
         return self._console
 
+    def _asked_when_up(self, port: str) -> repl.Answer:
+        """Ask a board that is starting: its port may come a moment before its prompt."""
+        ends = time.monotonic() + _BACK_S
+        while True:
+            try:
+                return repl.asked(port)
+            except Error as error:
+                _check_taken(self._drive)
+                if time.monotonic() > ends:
+                    raise Error(
+                        f"the board was written, and does not answer: {error.message}",
+                        hint="plug it in again: if its drive comes back, run the same command"
+                        " again; if not, name its serial port: firmshake provision PORT",
+                    ) from None
+                time.sleep(_POLL_S)
+
     def _read_back(self, port: str) -> None:
-        answer = _asked_when_up(port)
+        answer = self._asked_when_up(port)
         self.seen = Seen(
             self.seen.title,
             self.seen.chip,
@@ -131,27 +148,26 @@ class Uf2:
         for path, data in self._files.items():
             if answer.held.digests.get(path) != hashlib.sha256(data).digest():
                 raise Error(
-                    f"{path} on the board is not what was sent",
-                    hint="run the same command again; if that stays so, its flash may be worn",
+                    f"{path} on the board on {port} is not what was sent",
+                    hint="check that this is the port of the board that was a drive, and run the"
+                    " same command again; if that stays so, its flash may be worn",
                 )
+
+
+def _check_taken(drive: Path) -> None:
+    """Raise Error where the board is in its boot loader again: it has no firmware that starts."""
+    if (drive / INFO_UF2).exists():
+        raise Error(
+            f"the board came back as the drive {drive}: it does not start what it was sent",
+            hint="run the same command again; if that stays so, try other firmware or another"
+            " cable",
+        )
 
 
 def _consoles() -> set[str]:
     """The serial ports that are known to be MicroPython's."""
     rows = discover.rows(ports.attached(), [])
     return {port for row in rows if row.state == "micropython" for port in row.ports}
-
-
-def _asked_when_up(port: str) -> repl.Answer:
-    """Ask a board that is starting: its port may come a moment before its prompt."""
-    ends = time.monotonic() + _BACK_S
-    while True:
-        try:
-            return repl.asked(port)
-        except Error:
-            if time.monotonic() > ends:
-                raise
-            time.sleep(_POLL_S)
 
 
 def _copy(path: Path, content: bytes, progress: Callable[[int, int], None]) -> None:
@@ -165,15 +181,16 @@ def _copy(path: Path, content: bytes, progress: Callable[[int, int], None]) -> N
             os.fsync(stream.fileno())
     except OSError as error:
         if done < len(content) or path.parent.exists():
+            why = (error.strerror or "").lower() if path.parent.exists() else "it went away"
             raise Error(
-                f"can't write to the drive {path.parent}: {(error.strerror or '').lower()}",
+                f"can't write to the drive {path.parent}: {why}",
                 hint="hold BOOTSEL while you plug the board in, then run the same command again",
             ) from None
 
 
 def _wait_until_gone(drive: Path) -> None:
     ends = time.monotonic() + _GONE_S
-    while any((drive / name).exists() for name in ("INFO_UF2.TXT", _NAME)):
+    while any((drive / name).exists() for name in (INFO_UF2, _NAME)):
         if time.monotonic() > ends:
             raise Error(
                 f"the board did not take the file on {drive}",

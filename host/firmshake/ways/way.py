@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from firmshake.boards.table import Runtime
+from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.listen import Port
 
@@ -62,6 +63,28 @@ class Held:
     digests: Mapping[str, bytes]
     certificates: bytes | None = field(repr=False)
     settings: bytes | None = field(repr=False)
+
+
+class HasChip(Protocol):
+    """Firmware: `chip` is the one that it is for."""
+
+    @property
+    def chip(self) -> str: ...
+
+
+def left_aside(file: HasChip | None, chip: str) -> str:
+    """What to say of firmware that was named for a board which keeps the one it has.
+
+    Raises Error where it is for another chip: then it may be the wrong board.
+    """
+    if file is None:
+        return ""
+    if file.chip != chip:
+        raise Error(
+            f"the firmware is for {file.chip}, and the board is {chip}",
+            hint=f"check which board it is, or get firmware for {chip}; nothing was written",
+        )
+    return "; the firmware file is left aside"
 
 
 class Way(Protocol):

@@ -33,7 +33,7 @@ def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> 
     from firmshake import brokerrenewal, revocation
     from firmshake.project import BROKER_FILE
 
-    fleet, places, registry = opening.load(folder)  # before anybody types a passphrase
+    fleet, places, registry = opening.alone(folder)  # before anybody types a passphrase
     for name in names:
         if not is_host(name):
             raise Error(f"--name {name!r} is no DNS name and no IP address", status=2)
@@ -45,6 +45,6 @@ def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> 
     path = fleet.broker_folder / BROKER_FILE
     ends = made.certificate.not_valid_after_utc
     click.echo(f"{path}: new certificate and key for the broker")
-    click.echo(f"  names        {', '.join(brokerrenewal.present_names(path))}")
+    click.echo(f"  names        {', '.join(brokerrenewal.present_names(path, registry))}")
     click.echo(f"  valid until  {ends:%Y-%m-%d %H:%M} UTC")
     publishing.show(fleet, lists)

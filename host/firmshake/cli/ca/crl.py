@@ -30,7 +30,7 @@ def command(
     """
     from firmshake import revocation
 
-    fleet, places, registry = opening.load(folder)
+    fleet, places, registry = opening.alone(folder)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     top = root.open_root(fleet, places, root_key, root_passphrase_fd) if with_root else None
     now = datetime.now(UTC)

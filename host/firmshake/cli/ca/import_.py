@@ -37,7 +37,7 @@ def command(
     Everything is checked first, as `firmshake inspect` does; what is wrong is refused. For a CA
     with a root of its own: firmshake init --ca FILE.
     """
-    fleet, places, registry = opening.load(folder)
+    fleet, places, registry = opening.alone(folder)
     offered = offering.read(paths, file_passphrase_fd)
     if not offered.keys:
         _certificates(fleet, registry, offered)

@@ -43,7 +43,7 @@ def command(
     from firmshake import intermediates
 
     intermediates.check_usage(keep_key, uri)
-    fleet, places, registry = opening.load(folder)
+    fleet, places, registry = opening.alone(folder)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     top = root.open_root(fleet, places, root_key, root_passphrase_fd)
     now = datetime.now(UTC)

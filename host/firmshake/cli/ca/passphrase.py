@@ -43,7 +43,7 @@ def command(
     """
     from firmshake.ca import store
 
-    fleet, places, _ = opening.load(folder)
+    fleet, places, _ = opening.alone(folder)
     if of_root:
         every = [store.root_place(fleet.ca_folder, places, root_key)]
     else:

@@ -9,16 +9,21 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
+from firmshake.errors import Error
+
 if TYPE_CHECKING:
     from firmshake.project import Project
     from firmshake.revocation import Published
 
 
 def show(fleet: Project, lists: Sequence[Published]) -> None:
-    """Say what was signed, and how a broker takes it up."""
+    """Say what was signed, and how a broker takes it up; raise Error where some could not be."""
     from firmshake.ca.lists import GATHERED
 
+    missed = [one for one in lists if one.record is None]
     for one in lists:
+        if one.record is None:
+            continue
         number, ends = one.record.number, one.record.next_update
         click.echo(f"{one.path}: revocation list {number} of {one.subject}")
         click.echo(f"  entries      {one.count:,}")
@@ -26,6 +31,12 @@ def show(fleet: Project, lists: Sequence[Published]) -> None:
     click.echo(f"{fleet.broker_folder / GATHERED}: the lists of all CAs, for the broker")
     click.echo("next:", err=True)
     click.echo("  reload the broker: mosquitto takes it up on SIGHUP", err=True)
+    for one in missed:
+        assert one.error is not None
+        raise Error(
+            f"the list of {one.subject!r} is not signed, and stays as it was: {one.error.message}",
+            hint=one.error.hint or "bring its key back, then: firmshake ca crl",
+        )
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ def command(folder: Path, passphrase_fd: int | None) -> None:
     from firmshake import project, remembered
     from firmshake.ca import store
 
-    fleet, places, registry = opening.load(folder)
+    fleet, places, registry = opening.alone(folder)
     project.check_authority(fleet, registry)
     name = remembered.check()  # before anybody types a passphrase
     root = store.certificate(fleet.ca_folder, places.root)

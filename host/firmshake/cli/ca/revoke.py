@@ -60,7 +60,7 @@ def command(
     """
     from firmshake import revocation
 
-    fleet, places, registry = opening.load(folder)
+    fleet, places, registry = opening.alone(folder)
     now = datetime.now(UTC)
     found = {
         one.serial_number: one for name in names for one in revocation.meant(registry, name, now)

@@ -35,7 +35,7 @@ def remount(
     path: str, readonly: bool = False, *, disable_concurrent_write_protection: bool = False
 ) -> None:
     """Raises RuntimeError where the computer has the drive."""
-    if board.settings["has_drive"] and not is_booting and not _is_hidden():
+    if board.settings["has_drive"] and not is_booting and not files.is_writable:
         raise RuntimeError("Cannot remount path when visible via USB.")
     files.is_writable = not readonly
 
@@ -62,10 +62,6 @@ def recall() -> None:
     """What boot.py decided."""
     with files.real_open(board.settings["state"]) as file:
         files.is_writable = json.load(file)
-
-
-def _is_hidden() -> bool:
-    return bool(files.is_writable)
 
 
 def _in_boot() -> None:
