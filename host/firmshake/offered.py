@@ -5,6 +5,8 @@ PEM in any mixture, DER, or PKCS#12; what else a file may be, `firmshake inspect
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,9 +21,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
-from firmshake.inspect import pem
+from firmshake.inspect import locks, pem
 from firmshake.inspect.desk import Desk
 from firmshake.serverview import certview
+from firmshake_agent.der import BadDer
 
 _Loaded = TypeVar("_Loaded")
 
@@ -73,6 +76,8 @@ def _of_pem(name: str, content: bytes, desk: Desk) -> Iterator[object]:
         if block.label == "CERTIFICATE":
             yield _certificate(name, _alone(block))
         elif block.label.endswith("PRIVATE KEY"):
+            if not block.headers:  # what has such is stretched by one round of MD5
+                _check_price(name, base64.b64decode(block.body))
             yield _key(name, functools.partial(load_pem_private_key, _alone(block)), desk)
 
 
@@ -90,6 +95,7 @@ def _of_der(name: str, content: bytes, desk: Desk) -> Iterator[object]:
                 yield load(content)
             return
         except TypeError:  # a key that is encrypted
+            _check_price(name, content)
             yield _key(name, lambda secret: load_der_private_key(content, secret), desk)
             return
         except certview.ODD:
@@ -99,12 +105,31 @@ def _of_der(name: str, content: bytes, desk: Desk) -> Iterator[object]:
 
 
 def _of_pkcs12(name: str, content: bytes, desk: Desk) -> Iterator[object]:
+    _check_price(name, content, mac=True)
     opened = _key(name, lambda secret: pkcs12.load_pkcs12(content, secret), desk)
     if opened.key is not None:
         yield opened.key
     for one in (opened.cert, *opened.additional_certs):
         if one is not None:
             yield one.certificate
+
+
+def _check_price(name: str, data: bytes, mac: bool = False) -> None:
+    """Raise Error where one try at a passphrase would take years, or all of the memory."""
+    try:
+        found = locks.locks(data)
+        check = locks.mac_lock(data) if mac else None
+    except BadDer:
+        raise _damaged(name) from None
+    if reason := locks.price([*found, *([check] if check else [])]):
+        raise Error(
+            f"{name} is locked, and no passphrase is tried: {reason}",
+            hint="nobody makes such a file by accident: get another copy of the key",
+        )
+
+
+def _damaged(name: str) -> Error:
+    return Error(f"{name} is locked or damaged", hint=f"what it is: firmshake inspect {name}")
 
 
 def _key(name: str, load: Callable[[bytes | None], _Loaded], desk: Desk) -> _Loaded:
@@ -126,7 +151,7 @@ def _key(name: str, load: Callable[[bytes | None], _Loaded], desk: Desk) -> _Loa
             continue
     if locked:
         raise Error(f"wrong passphrase, or {name} is damaged", hint="run the command again")
-    raise Error(f"{name} is locked or damaged", hint=f"what it is: firmshake inspect {name}")
+    raise _damaged(name)
 
 
 def _certificate(name: str, text: bytes) -> x509.Certificate:

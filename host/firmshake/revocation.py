@@ -148,8 +148,12 @@ def signing(folder: Path, places: Places, registry: Registry, now: datetime) -> 
 
 
 def check_time(authority: Authority, now: datetime, using: Profiles) -> None:
-    """Raise Error where the clock is outside the validity of the CA, before anything is changed."""
-    certificates.window(using.intermediate, now, authority.certificate)
+    """Raise Error where the clock is before the CA was made, before anything is changed.
+
+    A CA that has expired is no such case: it can be renewed, and what it issued revoked.
+    """
+    if now < authority.certificate.not_valid_before_utc:
+        certificates.window(using.intermediate, now, authority.certificate)
 
 
 def _missed(project: Project, place: Place, error: Error) -> Published:

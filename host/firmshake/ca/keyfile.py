@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cryptography import x509
 
-from firmshake import newfile
+from firmshake import newfile, regularfile
 from firmshake.ca import pkcs8
 from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
@@ -44,8 +44,7 @@ def load_certificate(path: Path) -> x509.Certificate:
 def read(path: Path) -> bytes:
     """Return the content of a small file of the CA's folder; raise Error where it can't be had."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
+        content = regularfile.read(path, _LARGEST)
     except FileNotFoundError:
         raise Error(
             f"no file {path}", hint="the CA's folder is not complete: put back a copy of it"
@@ -54,6 +53,6 @@ def read(path: Path) -> bytes:
         raise Error(
             f"can't read {path}: {error.strerror}", hint="check that it is a file that you may read"
         ) from None
-    if len(content) > _LARGEST:
+    if content is None:
         raise Error(f"{path} is too large to be a key or a certificate", hint=_ORIGINAL)
     return content

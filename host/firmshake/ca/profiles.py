@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from firmshake import regularfile
 from firmshake.ca.constraints import is_constraint
 from firmshake.errors import Error
 
@@ -48,6 +49,9 @@ KEY_USAGES = {
     "keyCertSign": "key_cert_sign",
     "cRLSign": "crl_sign",
 }
+
+# what a CA's work takes
+_CA_USAGES = ("keyCertSign", "cRLSign")
 
 # RFC 5280 section 4.2.1.12
 EXTENDED_KEY_USAGES = {
@@ -109,9 +113,8 @@ def text() -> str:
 def read(path: Path) -> str:
     """Return the text of a file of profiles, looked through; raise Error, which names the file."""
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
-        if len(content) > _LARGEST:
+        content = regularfile.read(path, _LARGEST)
+        if content is None:
             raise Error("too large to be certificate profiles")
         toml = content.decode("utf-8")
         parse(toml)
@@ -128,12 +131,14 @@ def parse(toml: str) -> Profiles:
     """Return the profiles in the TOML text; raise Error where a value is missing or wrong."""
     try:
         tables = tomllib.loads(toml)
-        return Profiles(
+        found = Profiles(
             root=_profile(tables, "root", ca=True),
             intermediate=_profile(tables, "intermediate", ca=True),
             broker=_profile(tables, "broker", ca=False),
             device=_profile(tables, "device", ca=False),
         )
+        _check_together(found)
+        return found
     except (ValueError, RecursionError) as error:
         raise Error(f"{ABOUT}{error}", _HINT) from None
     except Error as error:
@@ -162,6 +167,37 @@ def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
         permitted_names=_permitted(table, name, ca),
         crl_url=_url(table, name),
     )
+
+
+def _check_together(found: Profiles) -> None:
+    """Raise Error where certificates of these profiles would not work, or would allow too much."""
+    above, below = found.root.path_length or 0, found.intermediate.path_length or 0
+    # RFC 5280 section 4.2.1.9: each CA allows what follows it, and the root is followed by one
+    if above <= below:
+        raise Error(
+            f"{ABOUT}path_length in [root] must be 1 at least, and more than in [intermediate]"
+        )
+    for ca in (found.root, found.intermediate):
+        _check_usage(ca, needed=_CA_USAGES, refused=())
+        if ca.extended_key_usage and set(ca.extended_key_usage) != set(EXTENDED_KEY_USAGES):
+            # OpenSSL and others hold a CA's against what it issues: brokers and devices here
+            both = " and ".join(EXTENDED_KEY_USAGES)
+            raise Error(f"{ABOUT}extended_key_usage in [{ca.name}] must be {both}, or []")
+    for end, purpose in ((found.broker, "serverAuth"), (found.device, "clientAuth")):
+        # a CA's usages are none of theirs (RFC 5280 section 4.2.1.3)
+        _check_usage(end, needed=("digitalSignature",), refused=_CA_USAGES)
+        if set(end.extended_key_usage) != {purpose}:
+            # with another one a stolen board could play the broker, or the reverse
+            raise Error(f"{ABOUT}extended_key_usage in [{end.name}] must be {purpose} alone")
+
+
+def _check_usage(profile: Profile, needed: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    for name in needed:
+        if name not in profile.key_usage:
+            raise Error(f"{ABOUT}key_usage in [{profile.name}] must hold {name}")
+    for name in refused:
+        if name in profile.key_usage:
+            raise Error(f"{ABOUT}key_usage in [{profile.name}] must not hold {name}")
 
 
 def _key(table: Mapping[str, object], name: str) -> str:

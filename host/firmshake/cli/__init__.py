@@ -94,7 +94,10 @@ def _run() -> int:
 
 
 def _complain(message: str, hint: str) -> None:
-    lines = [f"firmshake: {message}", *([f"  {hint}"] if hint else [])]
+    from firmshake.wording import printable
+
+    # names of files, and from certificates, may hold what steers a terminal
+    lines = [f"firmshake: {printable(message)}", *([f"  {printable(hint)}"] if hint else [])]
     with contextlib.suppress(OSError):
         print(*lines, sep="\n", file=sys.stderr, flush=True)
 

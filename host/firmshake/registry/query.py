@@ -14,6 +14,7 @@ from cryptography import x509
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import RowMapping
 
+from firmshake.ca import certificate as certificates
 from firmshake.registry import issuance
 from firmshake.registry.file import READ, RegistryFile
 from firmshake.registry.log import Entry
@@ -39,6 +40,11 @@ class Queries:
         rows = list(self._certificates(CERTIFICATES.c.serial_number == serial_number))
         return rows[0] if rows else None
 
+    def knows(self, certificate: x509.Certificate) -> bool:
+        """Return whether this very certificate has a record."""
+        row = self.certificate(certificates.serial(certificate))
+        return row is not None and row.fingerprint_sha256 == certificates.fingerprint(certificate)
+
     def certificates(
         self, *, kind: str | None = None, device_id: str | None = None
     ) -> Iterator[CertificateRecord]:
@@ -53,15 +59,16 @@ class Queries:
     def expiring(self, before: datetime) -> Iterator[CertificateRecord]:
         """Yield the records of what ends before that moment, as issued.
 
-        What was revoked is left out, and what was replaced: there is a newer one of the device, of
-        that kind and name, or, for intermediates, a newer one at all.
+        What was revoked is left out, and what was replaced: there is a newer one that was not
+        revoked, of the device, of that kind and name, or, for intermediates, one at all.
         """
         newer = CERTIFICATES.alias()
         named = (newer.c.subject == CERTIFICATES.c.subject) | (newer.c.kind == "intermediate")
         same = (newer.c.device_id == CERTIFICATES.c.device_id) | (
             newer.c.device_id.is_(None) & (newer.c.kind == CERTIFICATES.c.kind) & named
         )
-        replaced = select(newer.c.id).where(same, newer.c.id > CERTIFICATES.c.id).exists()
+        good = newer.c.revoked_at.is_(None)
+        replaced = select(newer.c.id).where(same, good, newer.c.id > CERTIFICATES.c.id).exists()
         return self._certificates(
             CERTIFICATES.c.not_after < before, CERTIFICATES.c.revoked_at.is_(None), ~replaced
         )

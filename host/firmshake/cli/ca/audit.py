@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from firmshake.cli import opening, parameters
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.audit import Audited
@@ -46,9 +47,9 @@ class Head(click.ParamType[tuple[int, str]]):
 def command(head: tuple[int, str] | None, as_json: bool, folder: Path) -> None:
     """Check that registry, log and files agree, and that nothing was altered or lies open.
 
-    Every hash of the log and the signature of every certificate is checked. Who can write the
-    registry can write all of it anew: note the head that this prints where they can't write, and
-    give it next time.
+    Every hash of the log is checked, the signature of every certificate, what stands on each
+    revocation list, and what the broker is told to trust. Who can write the registry can write all
+    of it anew: note the head that this prints where they can't write, and give it next time.
 
     The exit status is 1 where more than notes was found.
     """
@@ -78,9 +79,9 @@ def _show(done: Audited, found: list[Finding], as_json: bool) -> None:
         click.echo(json.dumps(said | {"findings": [asdict(one) for one in found]}))
         return
     for one in found:
-        click.echo(f"{one.severity:<8} {one.what}")
+        click.echo(f"{one.severity:<8} {printable(one.what)}")
         if one.fix:
-            click.echo(f"{'':<8} {one.fix}")
+            click.echo(f"{'':<8} {printable(one.fix)}")
     click.echo(
         f"{done.certificates:,} certificates and {done.head.seq if done.head else 0:,}"
         " log entries were checked"

@@ -13,6 +13,7 @@ import click
 
 from firmshake.cli import opening, parameters
 from firmshake.cli.ca import listing
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.ca.store import Places
@@ -66,7 +67,7 @@ def command(within: timedelta, as_json: bool, folder: Path) -> None:
     for one in registry.expiring(now + within):
         click.echo(listing.as_json(one) if as_json else listing.lines(one, now))
         remedies[one.kind] = _REMEDIES[one.kind]
-    for subject, crl in _lists(fleet, places, registry, now + within):
+    for subject, crl in _lists(fleet, places, registry, now, now + within):
         click.echo(_list_json(crl) if as_json else _list_line(subject, crl, now))
         remedies["crl"] = _REMEDIES["crl"]
     if not remedies:
@@ -76,7 +77,7 @@ def command(within: timedelta, as_json: bool, folder: Path) -> None:
 
 
 def _lists(
-    fleet: Project, places: Places, registry: Registry, before: datetime
+    fleet: Project, places: Places, registry: Registry, now: datetime, before: datetime
 ) -> Iterator[tuple[str, CrlRecord]]:
     """The lists that are due, each with the name of its CA."""
     from firmshake.ca import certificate as certificates
@@ -84,15 +85,16 @@ def _lists(
 
     for place in lists.counting(fleet.ca_folder, places, registry):
         own = store.certificate(fleet.ca_folder, place)
+        ends = own.not_valid_after_utc
         last = registry.last_crl(certificates.own_key(own))
-        # a CA that has ended needs none any more
-        if last and last.next_update < min(before, own.not_valid_after_utc):
+        # a CA that has ended needs none any more, nor one that ends with its list
+        if ends > now and last and last.next_update < min(before, ends):
             yield certificates.subject(own), last
 
 
 def _list_line(subject: str, one: CrlRecord, now: datetime) -> str:
     past = "was due" if one.next_update <= now else "next is due"
-    return f"{'crl':<12} {subject}: {past} {one.next_update:%Y-%m-%d}"
+    return f"{'crl':<12} {printable(subject)}: {past} {one.next_update:%Y-%m-%d}"
 
 
 def _list_json(one: CrlRecord) -> str:

@@ -13,6 +13,7 @@ import click
 from firmshake.cli import opening, parameters, passphrase
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
+from firmshake.wording import printable
 from firmshake.exports import TARGETS
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def _check_ids(target: str, registry: Registry, prefix: str) -> None:
         left = list(itertools.islice(exporting.refused(registry, takes), _SHOWN + 1))
         if left:
             named = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
-            click.echo(f"left out, for {target} does not take such ids: {named}", err=True)
+            click.echo(f"left out, for {target} does not take such ids: {printable(named)}", err=True)
 
 
 def _place(target: str, at: str | None) -> dict[str, str]:
@@ -236,9 +237,9 @@ def _broker(
 
 
 def _report(target: str, out: Path, names: list[str], material: Material) -> None:
-    click.echo(f"{out}: {TARGETS[target]}")
+    click.echo(f"{printable(str(out))}: {TARGETS[target]}")
     for name in sorted(names):
-        click.echo(f"  {name}")
+        click.echo(f"  {printable(name)}")
     if target == "nanomq" or (target == "emqx" and not material.crl_url):
         click.echo("revoked devices get in there: README.txt says what to do", err=True)
     if material.broker_key is not None:
@@ -246,4 +247,4 @@ def _report(target: str, out: Path, names: list[str], material: Material) -> Non
             "it holds the broker's private key: carry it encrypted, delete it here", err=True
         )
     click.echo("next:", err=True)
-    click.echo(f"  read {out / 'README.txt'} and do what it says, in order", err=True)
+    click.echo(f"  read {printable(str(out / 'README.txt'))} and do what it says, in order", err=True)

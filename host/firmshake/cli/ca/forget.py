@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from firmshake.cli import opening, parameters
+from firmshake.wording import printable
 
 
 @click.command()
@@ -25,7 +26,7 @@ def command(folder: Path) -> None:
     root = store.certificate(fleet.ca_folder, places.root)
     # first: without a keyring, too, commands must be told to ask again
     store.write(fleet.ca_folder, replace(places, keyring=False))
-    click.echo(f"{fleet.ca_folder / store.FILE}: commands ask from now on")
+    click.echo(f"{printable(str(fleet.ca_folder / store.FILE))}: commands ask from now on")
     for place in opening.openers(places):
         entry = remembered.entry(root, place)
         remembered.forget(entry)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from firmshake.wording import printable
+
 if TYPE_CHECKING:
     from cryptography import x509
 
@@ -35,10 +37,10 @@ def show(handed: Handed, as_json: bool) -> None:
         }
         click.echo(json.dumps(fields))
         return
-    click.echo(f"{handed.path}: certificate of {handed.device_id}, with the intermediate's")
+    click.echo(f"{printable(str(handed.path))}: certificate of {handed.device_id}, with the intermediate's")
     if handed.key:
-        click.echo(f"  key          {handed.key}, in clear: keep it to the device")
-    click.echo(f"  broker's CA  {anchors}")
+        click.echo(f"  key          {printable(str(handed.key))}, in clear: keep it to the device")
+    click.echo(f"  broker's CA  {printable(str(anchors))}")
     click.echo(f"  valid until  {ends:%Y-%m-%d %H:%M} UTC")
     click.echo(f"  serial       {serial}")
 
@@ -58,4 +60,4 @@ def others(found: Sequence[CertificateRecord], made: x509.Certificate, project: 
     )
     for one in old:
         command = f"firmshake ca revoke {one.serial_number} --reason superseded{where}"
-        click.echo(f"  {command}", err=True)
+        click.echo(f"  {printable(command)}", err=True)

@@ -10,6 +10,7 @@ import click
 
 from firmshake.cli import opening, parameters
 from firmshake.cli.ca import offering, publishing
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.offered import Offered
@@ -52,8 +53,9 @@ def command(
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     secret = opened.secret_of(places.first_file)
     taken = intermediates.take(fleet, registry, made, secret, now=now, event="imported")
-    click.echo(f"{fleet.ca_folder / taken.place.certificate}: the CA that issues from now on")
-    click.echo(f"  name         {taken.subject}")
+    path = fleet.ca_folder / taken.place.certificate
+    click.echo(f"{printable(str(path))}: the CA that issues from now on")
+    click.echo(f"  name         {printable(taken.subject)}")
     lists = revocation.publish(fleet, registry, opened.secret_of, now=now)
     publishing.show(fleet, lists)
 
@@ -73,4 +75,4 @@ def _certificates(fleet: Project, registry: Registry, offered: Offered) -> None:
     for one in found:
         issued = one.issued
         name = issued.device_id or one.subject
-        click.echo(f"imported {one.serial} of {name} ({issued.kind})")
+        click.echo(f"imported {one.serial} of {printable(name)} ({issued.kind})")

@@ -19,6 +19,7 @@ from firmshake.cli.ca import handing
 from firmshake.cli.parameters import DeviceId
 from firmshake.errors import Error
 from firmshake.registry.claim import LAST_NUMBER
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.ca.bulk import Done
@@ -149,19 +150,19 @@ def _issue_many(
     except (KeyboardInterrupt, OSError):
         with contextlib.suppress(Error):
             if bulk.begun(out, opened.registry):
-                click.echo(f"{out} is not complete: the same command goes on with it", err=True)
+                click.echo(f"{printable(str(out))} is not complete: the same command goes on with it", err=True)
         raise
-    _tell(done, out, time.monotonic() - start)
+    _tell(done, printable(str(out)), time.monotonic() - start)
     if as_json:
         fields = {"file": str(out), "first": done.first, "last": done.last}
         click.echo(json.dumps(fields | {"count": done.before + done.written}))
     else:
-        click.echo(f"{out}: keys and certificates of {done.first} to {done.last}")
+        click.echo(f"{printable(str(out))}: keys and certificates of {done.first} to {done.last}")
         click.echo(f"  devices      {done.before + done.written:,}")
         click.echo(f"  keys         {'in clear' if secret is None else 'encrypted'}")
 
 
-def _tell(done: Done, out: Path, seconds: float) -> None:
+def _tell(done: Done, out: str, seconds: float) -> None:
     rate = done.written / max(seconds, 1e-9)
     click.echo(f"{done.written:,} in {seconds:.1f} s: {rate:,.0f} a second", err=True)
     if done.before:

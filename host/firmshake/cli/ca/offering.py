@@ -12,6 +12,7 @@ import click
 
 from firmshake.cli import passphrase
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.ca.finding import Finding
@@ -50,14 +51,15 @@ def read(paths: Sequence[str], fd: int | None) -> Offered:
 def show(findings: Sequence[Finding]) -> None:
     """Say what the checks found, as `firmshake inspect` does, on standard error."""
     for one in findings:
-        click.echo(f"{one.severity:<8} {one.what}", err=True)
+        click.echo(f"{one.severity:<8} {printable(one.what)}", err=True)
         if one.fix:
-            click.echo(f"{'':<8} {one.fix}", err=True)
+            click.echo(f"{'':<8} {printable(one.fix)}", err=True)
 
 
 def _content(path: Path) -> bytes:
-    with path.open("rb") as stream:
-        content = stream.read(_LARGEST + 1)
-    if len(content) > _LARGEST:
+    from firmshake import regularfile
+
+    content = regularfile.read(path, _LARGEST)
+    if content is None:
         raise Error(f"{path} is too large to be a key or a certificate")
     return content

@@ -12,6 +12,7 @@ from firmshake.cli import opening, parameters
 from firmshake.cli import passphrase as asking
 from firmshake.cli.ca import root
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.ca.identity import PrivateKey
@@ -67,7 +68,8 @@ def command(
         raise next(iter(refused.values()))
     for place, key in (keys | more).items():
         store.seal(fleet.ca_folder, place, key, new)
-        click.echo(f"{fleet.ca_folder / place.key}: encrypted with the new passphrase")
+        path = printable(str(fleet.ca_folder / place.key))
+        click.echo(f"{path}: encrypted with the new passphrase")
     if places.keyring and not of_root:
         _remember(fleet.ca_folder, places, mine[0], new)
 
@@ -97,5 +99,5 @@ def _remember(folder: Path, places: Places, place: Place, secret: bytes) -> None
         remembered.remember(entry, secret)
         click.echo(f"the system's keyring: {entry!r} of {remembered.SERVICE} is the new one")
     except Error as error:
-        click.echo(f"firmshake: {error.message}; it may still have the old one", err=True)
+        click.echo(f"firmshake: {printable(error.message)}; it may still have the old one", err=True)
         click.echo("  put the new one in where it is: firmshake ca remember", err=True)

@@ -25,10 +25,11 @@ def show(fleet: Project, lists: Sequence[Published]) -> None:
         if one.record is None:
             continue
         number, ends = one.record.number, one.record.next_update
-        click.echo(f"{one.path}: revocation list {number} of {one.subject}")
+        click.echo(f"{printable(str(one.path))}: revocation list {number} of {printable(one.subject)}")
         click.echo(f"  entries      {one.count:,}")
         click.echo(f"  next update  {ends:%Y-%m-%d %H:%M} UTC at the latest")
-    click.echo(f"{fleet.broker_folder / GATHERED}: the lists of all CAs, for the broker")
+    gathered = printable(str(fleet.broker_folder / GATHERED))
+    click.echo(f"{gathered}: the lists of all CAs, for the broker")
     click.echo("next:", err=True)
     click.echo("  reload the broker: mosquitto takes it up on SIGHUP", err=True)
     for one in missed:

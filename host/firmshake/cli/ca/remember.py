@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from firmshake.cli import opening, parameters, passphrase
+from firmshake.wording import printable
 
 
 @click.command()
@@ -40,4 +41,4 @@ def command(folder: Path, passphrase_fd: int | None) -> None:
     store.write(fleet.ca_folder, replace(store.read(fleet.ca_folder), keyring=True))
     for entry in secrets:
         click.echo(f"{name}: keeps {entry!r} for {remembered.SERVICE}")
-    click.echo(f"{fleet.ca_folder / store.FILE}: commands look into the keyring from now on")
+    click.echo(f"{printable(str(fleet.ca_folder / store.FILE))}: commands look into the keyring from now on")

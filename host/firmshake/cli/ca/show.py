@@ -105,5 +105,5 @@ def _where(ca: dict[str, Any]) -> str:
         where = pkcs11uri.parse(ca["key"])
         return f"key {where.label!r} in the token {where.token!r}"
     if ca["key_is_here"]:
-        return f"encrypted in {ca['key']}"
-    return f"not here ({ca['key']}): kept offline"
+        return f"encrypted in {printable(ca['key'])}"
+    return f"not here ({printable(ca['key'])}): kept offline"

@@ -14,6 +14,7 @@ from firmshake.cli.ca import handing
 from firmshake.cli.parameters import DeviceId
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -81,16 +82,18 @@ def command(
         made = signing.sign_broker(asked, names, authority, registry, now=now)
     _hand_out(made, authority.certificate, out)
     for line in request.differences(asked, made):
-        click.echo(f"not as asked for: {line}", err=True)
+        click.echo(f"not as asked for: {printable(line)}", err=True)
     if who is not None:
         handing.others(registry.in_force([who]), made, folder)
 
 
 def _read(path: Path) -> Request:
+    from firmshake import regularfile
     from firmshake.ca import request
 
-    with path.open("rb") as stream:
-        content = stream.read(_LARGEST)
+    content = regularfile.read(path, _LARGEST)
+    if content is None:
+        raise Error(f"{path} is too large to be a certificate signing request")
     try:
         return request.read(content)
     except Error as error:
@@ -119,6 +122,7 @@ def _hand_out(made: x509.Certificate, above: x509.Certificate, out: Path | None)
         click.echo(chain.decode("ascii"), nl=False)
     else:
         newfile.create_whole(out, chain, 0o644)
-        click.echo(f"{out}: certificate of {certificates.subject(made)}, with the intermediate's")
+        name = printable(certificates.subject(made))
+        click.echo(f"{printable(str(out))}: certificate of {name}, with the intermediate's")
     click.echo(f"  valid until  {made.not_valid_after_utc:%Y-%m-%d %H:%M} UTC", err=out is None)
     click.echo(f"  serial       {certificates.serial(made)}", err=out is None)
