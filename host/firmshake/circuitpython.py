@@ -11,12 +11,14 @@ import ast
 import functools
 import importlib.resources
 import json
+from collections.abc import Mapping
 from datetime import datetime
 
 from cryptography.hazmat.primitives import serialization
 
-from firmshake import boardfiles, bundle
+from firmshake import boardfiles, bundle, settingstoml
 from firmshake.ca.identity import Identity
+from firmshake.errors import Error
 from firmshake.project import Project
 from firmshake.settingstoml import Value
 
@@ -70,6 +72,26 @@ def identity_files(identity: Identity) -> dict[str, bytes]:
         serialization.NoEncryption(),
     )
     return {"key.pem": key, "cert.pem": identity.chain_pem(), "ca.pem": identity.anchors_pem()}
+
+
+def beside_users(
+    files: Mapping[str, bytes], settings: bytes | None, boot: bytes | None
+) -> dict[str, bytes]:
+    """Return `files` with settings.toml, which keeps every line of the user's.
+
+    `settings` and `boot` are the board's settings.toml and boot.py, None where it has none. Raises
+    Error where they can't be kept.
+    """
+    if boot is not None and files.get(BOOT_FILE, boot) != boot:
+        raise Error(
+            "the board has a boot.py of its own, which would be lost",
+            hint="write storage.disable_usb_drive() into it yourself, and leave out --hide-drive",
+        )
+    try:
+        text = (settings or b"").decode("utf-8")
+    except UnicodeDecodeError:
+        raise Error("the board's settings.toml is not UTF-8", hint="save it as UTF-8") from None
+    return {**files, SETTINGS_FILE: settingstoml.merge(text, SETTINGS).encode()}
 
 
 @functools.cache

@@ -13,10 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from firmshake import newfile, project
+from firmshake.ca import certificate as certificates
 from firmshake.ca import lists, store
+from firmshake.ca.store import Place
 from firmshake.errors import Error
 from firmshake.exports.devicelist import Listed
-from firmshake.exports.material import Files, Material, is_private
+from firmshake.exports.material import Files, Material, Retired, is_private
 from firmshake.project import BROKER_FILE, Project
 from firmshake.registry import Registry
 from firmshake.staging import staged
@@ -29,7 +31,9 @@ _KEY = re.compile(
 Lists = Mapping[str, Callable[[Iterable[Listed]], Iterator[bytes]]]
 
 
-def gather(fleet: Project, *, at: str = "", user: str = "", with_key: bool = False) -> Material:
+def gather(
+    fleet: Project, registry: Registry, *, at: str = "", user: str = "", with_key: bool = False
+) -> Material:
     """Return what the exports are made of; the broker's key only `with_key`.
 
     Raises Error where a file is missing or is not what it should be.
@@ -51,6 +55,7 @@ def gather(fleet: Project, *, at: str = "", user: str = "", with_key: bool = Fal
         broker_chain=_chain(fleet.broker_folder / BROKER_FILE, pair),
         broker_key=found[0] if with_key and found else None,
         crl=_read(fleet.broker_folder / lists.GATHERED, "sign one: firmshake ca crl"),
+        retired=[_retired(fleet, place, registry) for place in places.intermediates[:-1]],
         issuing_key=places.issuing.key,
         crl_url=project.profiles_of(fleet).device.crl_url,
         at=at,
@@ -106,6 +111,12 @@ def write(target: Path, files: Files, lines: Lists, registry: Registry, now: dat
         for name, make in lines.items():
             with newfile.replacing(stage / name, newfile.PRIVATE) as stream:
                 stream.writelines(make(devices(registry, now)))
+
+
+def _retired(fleet: Project, place: Place, registry: Registry) -> Retired:
+    own = store.certificate(fleet.ca_folder, place)
+    row = registry.certificate(certificates.serial(own))
+    return Retired(own, is_revoked=row is not None and row.revoked_at is not None)
 
 
 def _is_last(registry: Registry, device_id: str, serial_number: str, now: datetime) -> bool:

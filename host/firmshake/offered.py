@@ -76,9 +76,17 @@ def _of_pem(name: str, content: bytes, desk: Desk) -> Iterator[object]:
         if block.label == "CERTIFICATE":
             yield _certificate(name, _alone(block))
         elif block.label.endswith("PRIVATE KEY"):
-            if not block.headers:  # what has such is stretched by one round of MD5
-                _check_price(name, base64.b64decode(block.body))
+            if block.label.startswith("ENCRYPTED") or not block.headers:
+                # else it is of the old kind, stretched by one round of MD5
+                _check_price(name, _plain(name, block))
             yield _key(name, functools.partial(load_pem_private_key, _alone(block)), desk)
+
+
+def _plain(name: str, block: pem.Block) -> bytes:
+    try:
+        return base64.b64decode(b"".join(block.body.split()), validate=True)
+    except binascii.Error:
+        raise _damaged(name) from None
 
 
 def _alone(block: pem.Block) -> bytes:

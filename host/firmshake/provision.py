@@ -55,13 +55,15 @@ def provision(
     proof_s: float = PROOF_S,
     replace: bool = False,
     force: bool = False,
+    hide_drive: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
     """Give the board that `wish` names an identity of its own, and follow it until it is proved.
 
     What is on the board already, with a certificate in force, is left as it is unless `force`. A
-    device id that another board has is taken over only with `replace`. Once the board is written,
-    earlier certificates of its id are revoked.
+    device id that another board has is taken over only with `replace`. With `hide_drive` a board
+    with CircuitPython gets a boot.py that hides its drive from computers. Once the board is
+    written, earlier certificates of its id are revoked.
 
     Raises Error where the work could not be done; a board that was written but does not connect is
     an Outcome whose verdict says why.
@@ -70,7 +72,7 @@ def provision(
     boardfiles.check(project)
     way = choose.choose(wish, watcher)
     watcher.step(f"found {way.seen.title}")
-    return _Work(project, authority, registry, way, watcher, proof_s, now).run(
+    return _Work(project, authority, registry, way, watcher, proof_s, hide_drive, now).run(
         device_id, replace, force
     )
 
@@ -85,6 +87,7 @@ class _Work:
     way: Way
     watcher: Watcher
     proof_s: float
+    hide_drive: bool
     now: Callable[[], datetime]
 
     def run(self, wanted: str | None, replace: bool, force: bool) -> Outcome:
@@ -203,6 +206,8 @@ class _Work:
     def _files(self, identity: Identity, device_id: str, made: datetime) -> Files:
         if self.way.runtime == "circuitpython":
             own = circuitpython.own_files(self.project, identity, device_id, made)
+            if self.hide_drive:
+                own[circuitpython.BOOT_FILE] = circuitpython.BOOT.encode()
         else:
             own = boardfiles.of(self.project, identity, device_id, made)
         return {**self._common(), **own}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,17 @@ from firmshake import provision, uf2
 from firmshake.errors import Error
 from firmshake.firmwares.identify import File, identify
 from firmshake.image import Run
+from firmshake.inspect import fat
 from firmshake.project import Project
 from firmshake.registry import Registry
-from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi, rp2
+from firmshake.virtual import (
+    VirtualBoard,
+    VirtualCircuitPython,
+    VirtualPico,
+    Wifi,
+    rp2,
+    standin_firmware,
+)
 from firmshake.ways.choose import Wish
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
@@ -167,3 +176,56 @@ def test_circuitpython_without_a_drive_through_its_repl(made: Project) -> None:
 def test_a_folder_that_is_no_drive_is_refused(made: Project, tmp_path: Path) -> None:
     with pytest.raises(Error, match="no board's drive"):
         provisioned(made, Wish(str(tmp_path)), Notes(), device_id="none")
+
+
+def test_circuitpython_keeps_a_boot_py_and_gets_one_where_it_is_asked_for(
+    made: Project, tmp_path: Path
+) -> None:
+    drive = tmp_path / "CIRCUITPY"
+    own = {"code.py": b"", "settings.toml": b"", "boot.py": b"print('mine')\n"}
+    with VirtualCircuitPython(
+        drive=drive, board="pico-2-w", files=own, wifi=AIR, faster_than_life=True
+    ) as board:
+        wish = Wish(str(drive), console=board.url)
+        with pytest.raises(Error, match="a boot.py of its own"):
+            provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
+        assert (drive / "boot.py").read_bytes() == own["boot.py"]
+        (drive / "boot.py").unlink()
+        outcome = provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
+        assert outcome.written
+        assert b"disable_usb_drive" in (drive / "boot.py").read_bytes()
+
+
+def test_settings_toml_is_kept_over_the_repl_too(made: Project) -> None:
+    users = b'# mine\nMY_KEY = "kept"\n'
+    files = {"code.py": b"", "settings.toml": users}
+    with VirtualCircuitPython(
+        board="esp32-c3", files=files, wifi=AIR, faster_than_life=True
+    ) as board:
+        assert provisioned(made, Wish(board.url), Notes(), device_id="circuit-d").verdict.ok
+        text = (board.root / "settings.toml").read_bytes()
+    assert text.startswith(users)
+    assert b"CIRCUITPY_PYSTACK_SIZE" in text
+
+
+def test_circuitpython_and_its_filesystem_in_one_run_of_esptool(made: Project) -> None:
+    """As far as flash: no CircuitPython runs on this computer, and the board says nothing."""
+    file = identify(standin_firmware(circuitpython="9.2.1"))
+    assert file.title == "CircuitPython 9.2.1"
+    notes = Notes()
+    with VirtualBoard(wifi=AIR, faster_than_life=True, blank=True) as board:
+        outcome = None
+        with contextlib.suppress(Error):
+            wish = Wish(board.url, file=file)
+            outcome = provisioned(made, wish, notes, device_id="circuit-e", proof_s=1.0)
+        raw = bytes(board.flash)
+    assert outcome is None or not outcome.verdict.ok
+    assert any("CircuitPython 9.2.1 and its filesystem, in one run" in one for one in notes.steps)
+    (volume,) = fat.volumes(raw[0x2D0000 : 0x2D0000 + 0x130000])
+    names = {entry.path for entry in fat.files(raw[0x2D0000:], volume, 1000, 10)}
+    assert {"code.py", "settings.toml", "firmshake/key.pem", "firmshake/cert.pem"} <= {
+        name.lstrip("/") for name in names
+    }
+    device = Registry.open(made.registry_path).device("circuit-e")
+    assert device is not None
+    assert device.state == "failed"

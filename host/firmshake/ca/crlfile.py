@@ -94,7 +94,7 @@ def read_summary(path: Path) -> Summary:
 
 
 def read_number(path: Path) -> int | None:
-    """Return the number of the CRL in `path`, None where it has none; however long, in little memory.
+    """Return the number of the CRL in `path`, None where it has none; in little memory.
 
     Only its end is looked at, where cRLNumber stands in front of the signature. Raises OSError.
     """

@@ -88,6 +88,11 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     help="Give a board that is provisioned already a new key and certificate all the same.",
 )
 @click.option(
+    "--hide-drive",
+    is_flag=True,
+    help="CircuitPython: write a boot.py that hides the board's drive from computers.",
+)
+@click.option(
     "--via",
     type=click.Choice(WAYS),
     help="The way onto the board. By itself: the best for what it is.",
@@ -111,6 +116,7 @@ def command(
     timeout: float,
     replace: bool,
     force: bool,
+    hide_drive: bool,
     via: str | None,
     console_port: str | None,
     passphrase_fd: int | None,
@@ -148,6 +154,7 @@ def command(
             proof_s=timeout,
             replace=replace,
             force=force,
+            hide_drive=hide_drive,
         )
     _conclude(outcome, as_json)
 
@@ -162,7 +169,7 @@ def _load(path: Path, sha256: str | None) -> File | Firmware:
             data = stream.read(firmware.LARGEST_FILE + 1)
     except OSError:
         data = b""  # what is wrong with it is told below
-    if not uf2.is_one(data):
+    if not uf2.is_one(data) and not _is_circuitpython(data):
         return firmware.load(path, sha256=sha256)
     if sha256 is not None and not firmware.has_sha256(data, sha256):
         raise Error(
@@ -170,6 +177,16 @@ def _load(path: Path, sha256: str | None) -> File | Firmware:
             hint="get the file again from the firmware's download page, or correct the SHA-256",
         )
     return identify.identify(data)
+
+
+def _is_circuitpython(data: bytes) -> bool:
+    from firmshake.boards.table import CIRCUITPYTHON
+    from firmshake.firmwares import identify
+
+    try:
+        return identify.identify(data).runtime == CIRCUITPYTHON
+    except Error:
+        return False
 
 
 def _stored(fleet: Project) -> Callable[[Board], File | None]:

@@ -5,7 +5,15 @@ Keys as in EMQX's own schema: apps/emqx/src/emqx_schema.erl and apps/emqx_auth, 
 
 from __future__ import annotations
 
-from firmshake.exports.material import README, Files, Material, broker_files, key_step, readme
+from firmshake.exports.material import (
+    README,
+    Files,
+    Material,
+    broker_files,
+    key_step,
+    readme,
+    trial,
+)
 
 AT = "/etc/emqx/firmshake"
 CONF = "firmshake.conf"
@@ -101,6 +109,7 @@ def _readme(material: Material) -> str:
         "  sudo systemctl restart emqx",
         "See in the dashboard that nothing else lets anybody in: no other listener is running, and"
         " under Access Control, Authorization has the source File alone.",
+        trial(material),
     ]
     notes = {
         "Who gets in": (
@@ -118,21 +127,27 @@ def _revoked(material: Material) -> str:
             "With this configuration EMQX lets revoked devices in. It can only fetch the list from"
             " an http address that the device's certificate names. To have that: put the address"
             " into profiles.toml of the project (crl_url in [device]), provision the boards again,"
-            " publish the list of the CA that issues there (ca/*.crl), and export again. Until"
-            " then, ban each revoked device by its id, for ever: in the dashboard under Banned"
+            " publish the project's broker/crl.pem there, and export again. Until then, ban each"
+            " revoked device by its id, for ever: in the dashboard under Banned"
             " Clients, or with an API key of EMQX\n"
             "  curl -u KEY -H 'Content-Type: application/json' http://127.0.0.1:18083/api/v5/banned"
             ' -d \'{"as": "clientid", "who": "ID", "until": "infinity"}\'\n'
-            "(curl then asks for the key's secret)."
+            "(curl then asks for the key's secret). A CA that was revoked can't be banned so: who"
+            " has its key signs any id."
         )
     return (
         "EMQX fetches the list from\n"
         f"  {material.crl_url}\n"
         "at a device's first connection, and every 15 minutes from then on (crl_cache."
         "refresh_interval). After each firmshake ca revoke, and before the list runs out (firmshake"
-        " ca crl makes a new one), publish the list of the CA that issues there, in DER or PEM:"
-        " the newest ca/*.crl of the project. Where it can't be fetched or has run out, nobody"
-        " gets in. Certificates made before crl_url was in the profile name no list: those"
-        " boards are refused until they are provisioned again. A device that is connected stays"
-        " so until its connection ends."
+        " ca crl makes a new one), publish the project's broker/crl.pem there, as it is: the lists"
+        " of all CAs one after the other, in PEM, which is all that EMQX reads when it looks again."
+        " So the one address does for every CA: after firmshake ca intermediate, leave crl_url as"
+        " it is, and publish the new broker/crl.pem before the first board of the new CA connects."
+        " The list of a CA that was revoked is not in it: EMQX then refuses all that this CA has"
+        " signed. Never publish the list of one CA alone: the devices of the others would be"
+        " refused.\n"
+        "Where the list was never fetched, or has run out, nobody gets in. Certificates made before"
+        " crl_url was in the profile name no list: those boards are refused until they are"
+        " provisioned again. A device that is connected stays so until its connection ends."
     )

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from firmshake.ca.identity import PrivateKey
 from firmshake.exports import hivemq_extension as extension
-from firmshake.exports.material import README, Files, Material, readme
+from firmshake.exports.material import README, Files, Material, readme, trial
 
 AT = "/opt/hivemq"
 FOLDER = f"extensions/{extension.ID}"
@@ -126,6 +126,7 @@ def _readme(material: Material) -> str:
         "  EnvironmentFile=/etc/hivemq.env",
         "Look into log/hivemq.log: it names the listener, and the extension as started. Without"
         " any extension HiveMQ refuses everybody.",
+        trial(material),
     ]
     notes = {
         "Who gets in": (

@@ -19,11 +19,20 @@ _WIDTH = 92
 
 
 @dataclass(frozen=True)
+class Retired:
+    """A CA of the project that issues no more; `is_revoked` where it may not be trusted either."""
+
+    certificate: x509.Certificate
+    is_revoked: bool
+
+
+@dataclass(frozen=True)
 class Material:
     """A project, as far as a broker or a cloud has to know it.
 
     `broker_chain` (leaf first) and `crl` are PEM; `broker_key`, PEM too, is None unless it was
     asked for. `crl_url` is where device certificates say that the list is, and may be empty.
+    `retired` are the CAs that issued before `issuing`.
     `issuing_key` is the name of the file with the issuing CA's key, or its URI in a token. `at` is
     the folder that the files will be in at the broker, "" where that is the one in which the broker
     is started; `user` is who runs it.
@@ -37,6 +46,7 @@ class Material:
     broker_chain: bytes
     crl: bytes
     broker_key: bytes | None = field(default=None, repr=False)
+    retired: Sequence[Retired] = ()
     crl_url: str = ""
     issuing_key: str = ""
     at: str = ""
@@ -81,6 +91,32 @@ def key_step(material: Material) -> str:
         "  (umask 077 && openssl pkey -in broker/broker.pem -out broker.key)\n"
         "and copy broker.key beside the other files. (firmshake ca export ... --with-key puts it"
         " here.)"
+    )
+
+
+def trial(material: Material) -> str:
+    """Return the step of a README that shows whom the broker lets do what."""
+    return (
+        "Try it, where the project and mosquitto's clients are (Debian: mosquitto-clients). With an"
+        " identity made for it, what is sent to its own topic comes back:\n"
+        "  firmshake ca issue trial --out trial\n"
+        f"  {_round_trip(material, 'trial')}\n"
+        "What it sends to the topic of another does not come back: the command ends with an error,"
+        " after ten seconds at the latest.\n"
+        f"  {_round_trip(material, 'other')}\n"
+        "Revoke the identity when you are done, and see below what else revoking takes here:\n"
+        "  firmshake ca revoke trial --reason cessationOfOperation\n"
+        "  rm -r trial"
+    )
+
+
+def _round_trip(material: Material, device_id: str) -> str:
+    """A command that publishes to a topic of that device's, and listens on the same."""
+    where = f"-h {material.host} -p {material.port} --cafile trial/ca.crt"
+    topic = f"devices/{device_id}/hello"
+    return (
+        f"mosquitto_rr -V mqttv311 {where} --cert trial/trial.crt --key trial/trial.key -i trial"
+        f" -t {topic} -e {topic} -m hello -W 10"
     )
 
 

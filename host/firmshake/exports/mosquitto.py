@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmshake import brokerconfig
-from firmshake.exports.material import README, Files, Material, carry_key, pem, readme
+from firmshake.exports.material import README, Files, Material, carry_key, pem, readme, trial
 
 BROKER = "broker.pem"
 
@@ -64,7 +64,7 @@ def _readme(material: Material) -> str:
             " with --at /etc/mosquitto/firmshake.)"
         )
         start = "Start mosquitto 2.0 or later in it:\n  cd FOLDER && mosquitto -c mosquitto.conf"
-    steps = [copy, _key_step(material), start]
+    steps = [copy, _key_step(material), start, trial(material)]
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA, and nobody else. The certificate's"
@@ -79,8 +79,10 @@ def _readme(material: Material) -> str:
             f"  cp crl.pem {place}/crl.pem.new && mv {place}/crl.pem.new {place}/crl.pem\n"
             "  kill -HUP $(pidof mosquitto)\n"
             "Never take crl.pem away: on SIGHUP without it, mosquitto 2.0 lets the revoked in, and"
-            " without it, it does not start. Once it has run out, nobody gets in. A device that is"
-            " connected stays so until its connection ends; restart mosquitto to end it at once."
+            " without it, it does not start. Once it has run out, nobody gets in. The list of a CA"
+            " that was revoked is not in the new file: mosquitto then refuses all that this CA has"
+            " signed. A device that is connected stays so until its connection ends; restart"
+            " mosquitto to end it at once."
         ),
     }
     return readme(f"mosquitto for the fleet {material.fleet}", steps, notes)

@@ -5,7 +5,15 @@ Keys as NanoMQ reads them: src/supplemental/nanolib/conf_ver2.c and acl_conf.c o
 
 from __future__ import annotations
 
-from firmshake.exports.material import README, Files, Material, broker_files, key_step, readme
+from firmshake.exports.material import (
+    README,
+    Files,
+    Material,
+    broker_files,
+    key_step,
+    readme,
+    trial,
+)
 
 AT = "/etc/nanomq"
 CONF = "nanomq.conf"
@@ -137,8 +145,9 @@ def _readme(material: Material) -> str:
         "and then:\n"
         "  sudo systemctl enable --now firmshake-check",
         f"Start NanoMQ with it:\n  nanomq start --conf {at}/{CONF}",
-        "Try that it is in force, before you rely on it: with one board's certificate and the"
-        " client id of another, the connection has to be refused.",
+        trial(material),
+        "Try that check_identity.py is in force, too, before you rely on it: the first of these"
+        " commands with -i other in place of -i trial has to be refused.",
     ]
     notes = {
         "Who gets in": (
@@ -152,8 +161,10 @@ def _readme(material: Material) -> str:
             " connects for as long as its certificate is valid. To leave it no topic, put its id"
             f" into {ACL} above the other rules,\n"
             '  {"permit": "deny", "clientid": "ID"}\n'
-            "and reload (nanomq reload). Where revoking matters to you, take a broker that does it:"
-            " mosquitto, RabbitMQ, HiveMQ."
+            "and reload (nanomq reload). Against a stolen CA key there is no such rule: NanoMQ goes"
+            " on to trust a CA that was revoked, and its thief signs any id, until every board and"
+            " the broker have another root, which is a new project. Where revoking matters to you,"
+            " take a broker that does it: mosquitto, RabbitMQ, HiveMQ."
         ),
     }
     return readme(f"NanoMQ for the fleet {material.fleet}", steps, notes)

@@ -8,7 +8,15 @@ rule for all: rabbitmq_rights.py.
 from __future__ import annotations
 
 from firmshake.exports import crlfolder, rabbitmq_rights
-from firmshake.exports.material import README, Files, Material, broker_files, key_step, readme
+from firmshake.exports.material import (
+    README,
+    Files,
+    Material,
+    broker_files,
+    key_step,
+    readme,
+    trial,
+)
 
 AT = "/etc/rabbitmq/firmshake"
 CONF = "rabbitmq.conf"
@@ -120,6 +128,7 @@ def _readme(material: Material) -> str:
         "Restart it, and see that MQTT over TLS is its only listener for clients:\n"
         "  sudo systemctl restart rabbitmq-server\n"
         "  sudo rabbitmq-diagnostics listeners",
+        trial(material),
     ]
     notes = {
         "Who gets in": (
@@ -138,11 +147,17 @@ def _readme(material: Material) -> str:
         "Revoked devices": (
             "The folder crl holds the list of each CA, under the name by which Erlang looks for"
             " it. After each firmshake ca revoke, and before a list runs out (firmshake ca crl"
-            " makes a new one), export again and bring the new folder crl into place:\n"
-            f"  sudo cp crl/* {at}/crl/\n"
-            f"  sudo chown -R rabbitmq: {at}/crl\n"
+            " makes a new one), export again and put the new folder crl in the place of the old"
+            " one, as a whole: what is in the old one alone, such as the list of a CA that was"
+            " revoked, has to go.\n"
+            f"  sudo rm -rf {at}/crl.new {at}/crl.old\n"
+            f"  sudo cp -r crl {at}/crl.new\n"
+            f"  sudo chown -R rabbitmq: {at}/crl.new\n"
+            f"  sudo mv {at}/crl {at}/crl.old && sudo mv {at}/crl.new {at}/crl\n"
             "It counts for the next connection, without a restart. Once a list has run out or is"
-            " missing, the devices of that CA do not get in. A device that is connected stays so"
+            " missing, the devices of that CA do not get in; without the root's, nobody does. The"
+            " root's names the CAs that were revoked: all that such a CA has signed is refused. A"
+            " device that is connected stays so"
             " until its connection ends; to end it at once:\n"
             "  sudo rabbitmqctl list_mqtt_connections client_id connection\n"
             "  sudo rabbitmqctl close_connection 'CONNECTION' revoked"

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import RowMapping
 
 from firmshake.ca import certificate as certificates
-from firmshake.registry import issuance
+from firmshake.registry import issuance, structure
 from firmshake.registry.file import READ, RegistryFile
 from firmshake.registry.log import Entry
 from firmshake.registry.record import (
@@ -119,6 +119,11 @@ class Queries:
         """Return the last entry of the log, or None."""
         with self._file.transaction(READ) as connection:
             return issuance.last(connection)
+
+    def altered(self) -> list[str]:
+        """Return how the file's tables and triggers are not those that firmshake makes, in words."""
+        with self._file.transaction(READ) as connection:
+            return list(structure.differences(connection))
 
     def count(self, kind: str, now: datetime) -> tuple[int, int, int]:
         """Return how many certificates of a kind are good, revoked, and expired but not revoked."""

@@ -25,23 +25,28 @@ _TOLD_EVERY = 500
 _AT_ONCE = 1000
 
 Fields = dict[str, str | int]
+# issuer, number, next update, as the log writes them
+_Crl = tuple[str, str, str]
 
 
 @dataclass
 class Reconciliation:
     """One walk along log and rows. `wrong` is told each contradiction, in words.
 
-    `pending` are, for each issuer, the reasons of what was revoked since its last list.
+    `pending` are, for each issuer, what was revoked since its last list: serial number and reason.
+    `signed` says, for each issuer, when its last list was numbered.
     """
 
     registry: Registry
     wrong: Callable[[str], None]
     progress: Callable[[int], None] = lambda count: None
-    pending: dict[str, list[str]] = field(default_factory=dict)
+    pending: dict[str, dict[str, str]] = field(default_factory=dict)
+    signed: dict[str, datetime] = field(default_factory=dict)
     certificates: int = 0
     head: Entry | None = None
     _revoked: dict[str, tuple[str, str]] = field(default_factory=dict)
-    _crls: set[tuple[str, str, str]] = field(default_factory=set)
+    _crls: set[_Crl] = field(default_factory=set)
+    _begun: dict[_Crl, str] = field(default_factory=dict)
     _issuers: dict[str, x509.Certificate] = field(default_factory=dict)
 
     def walk(self) -> None:
@@ -53,17 +58,27 @@ class Reconciliation:
                 rows = self._match(fields, rows)
             elif event == "revoked":
                 how = str(fields.get("reason")), str(fields.get("at"))
-                self._revoked[str(fields.get("serial"))] = how
-                self.pending.setdefault(str(fields.get("issuer")), []).append(how[0])
+                serial = str(fields.get("serial"))
+                self._revoked[serial] = how
+                self.pending.setdefault(str(fields.get("issuer")), {})[serial] = how[0]
             elif event == "crl":
-                parts = (fields.get(key) for key in ("issuer", "number", "next_update"))
-                issuer, number, until = map(str, parts)
-                self._crls.add((issuer, number, until))
-                self.pending.pop(str(fields.get("issuer")), None)
+                self._take_list(fields)
         for row, _ in rows:
             self.wrong(f"the log does not tell of the certificate {_named(row)}")
         self._revocations()
         self._lists()
+
+    def _take_list(self, fields: Fields) -> None:
+        issuer, number, until = (
+            str(fields.get(key)) for key in ("issuer", "number", "next_update")
+        )
+        which = issuer, number, until
+        self._crls.add(which)
+        if "this_update" in fields:  # an entry of an older firmshake has none
+            self._begun[which] = str(fields["this_update"])
+        self.pending.pop(issuer, None)
+        with suppress(ValueError):
+            self.signed[issuer] = datetime.fromisoformat(str(fields.get("at"))).astimezone(UTC)
 
     def _entries(self) -> Iterator[Fields]:
         """The log's entries that can be read, the chain being looked at on the way."""
@@ -111,6 +126,9 @@ class Reconciliation:
         if says != _says(found) or _logged(row).items() - fields.items():
             self.wrong(f"the certificate {_named(row)} in the registry is not the one of the log")
             return
+        if row.kind != "device" and row.device_id is not None:
+            what = f"the certificate {_named(row)} is a {row.kind}'s"
+            self.wrong(f"{what}, and the registry gives it to the device {row.device_id}")
         self._check_signature(row, found, str(fields["event"]))
         if row.kind in ("root", "intermediate"):
             self._issuers[certificates.own_key(found)] = found
@@ -136,10 +154,17 @@ class Reconciliation:
             self.wrong(f"the certificate {serial} was revoked, and the registry does not say so")
 
     def _lists(self) -> None:
-        kept = {
-            (one.issuer, str(one.number), _moment(one.next_update)) for one in self.registry.crls()
-        }
-        for which in sorted(kept ^ self._crls):
+        kept = {}
+        for one in self.registry.crls():
+            kept[one.issuer, str(one.number), _moment(one.next_update)] = _moment(one.this_update)
+        for which, began in kept.items():
+            logged = self._begun.get(which, began)
+            if which in self._crls and logged != began:
+                self.wrong(
+                    f"the revocation list {which[1]} of {which[0]} counts from {logged} on in the"
+                    f" log, and from {began} on in the registry"
+                )
+        for which in sorted(kept.keys() ^ self._crls):
             issuer, number, until = which
             where = "log" if which in kept else "registry"
             self.wrong(

@@ -50,6 +50,7 @@ def standin_firmware(
     project: str = "",
     app_size: int = 0x1F0000,
     chip: str = "",
+    circuitpython: str = "",
 ) -> bytes:
     """A combined image: bootloader, partition table, application, as they lie in flash.
 
@@ -59,16 +60,26 @@ def standin_firmware(
     As MicroPython's own, it leaves name and version out of the application's descriptor, and shows
     its version in the banner of its prompt; another `project` names itself there, and is none.
     `vfs_partition` lists the filesystem at 0x200000, as MicroPython did up to 1.25; `app_size` is
-    that of the application's partition.
+    that of the application's partition. With `circuitpython`, a version such as "9.2.1", it stands
+    for that, with its FAT filesystem behind the application in 4 MB of flash.
     """
+    if circuitpython:
+        version, project, app_size = circuitpython, "circuitpython", 0x2C0000
     if chip:
         chip_id = next(row.image_id for row in CHIPS if row.name == chip)
     boot = _image(chip_id, 0x3FFF0030, _Part(0x3FFF0030, _REMARK))
     descriptor = _descriptor(version if project else "", project)
     banner = b"" if project else b"MicroPython %s on 2025-01-01\0" % version.encode()
-    text = descriptor + banner + _REMARK * (_FILLER // 80)
-    app = _image(chip_id, 0x40081000, _Part(0x3F400020, text))
-    table = _table(_partitions(vfs_partition, app_size))
+    if circuitpython:
+        named = (circuitpython, chip or "ESP32")
+        text = "Adafruit CircuitPython {} on 2024-11-20; Stand-in with {}\0".format(*named)
+        banner = text.encode()
+    content = descriptor + banner + _REMARK * (_FILLER // 80)
+    app = _image(chip_id, 0x40081000, _Part(0x3F400020, content))
+    rows = _partitions(vfs_partition, app_size)
+    if circuitpython:
+        rows.append(Partition("user_fs", DATA, _FAT, APP_OFFSET + app_size, 0x130000))
+    table = _table(rows)
     start = next(row.boot_offset for row in CHIPS if row.image_id == chip_id)
     firmware = boot.ljust(partitions.TABLE_OFFSET - start, b"\xff") + table
     return firmware.ljust(APP_OFFSET - start, b"\xff") + app

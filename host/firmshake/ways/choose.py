@@ -40,6 +40,13 @@ class Wish:
     console: str | None = None
     baud: int = flash.BAUDS[0]
 
+    @property
+    def circuitpython(self) -> str:
+        """CircuitPython's version, where the firmware that was named is that."""
+        file = self.file
+        is_it = isinstance(file, File) and file.runtime != MICROPYTHON
+        return file.version if isinstance(file, File) and is_it else ""
+
     def for_chip(self, chip: str) -> Firmware | None:
         """The firmware for esptool to write to a board with that chip, if it has none."""
         if isinstance(self.file, Firmware):
@@ -140,7 +147,15 @@ def _by_port(port: str, wish: Wish, watcher: Watcher) -> Way:
     held = answer.held if answer is not None else None
     named = wish.file is not None
     try:
-        return Esptool(port, watcher, wish.for_chip, baud=wish.baud, held=held, named=named)
+        return Esptool(
+            port,
+            watcher,
+            wish.for_chip,
+            baud=wish.baud,
+            held=held,
+            named=named,
+            version=wish.circuitpython,
+        )
     except Error as error:
         if silence is None:
             raise

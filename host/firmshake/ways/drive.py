@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from firmshake import boardfiles, circuitpython, newfile, serialport, settingstoml
+from firmshake import boardfiles, circuitpython, newfile, serialport
 from firmshake.boards import uniqueid
 from firmshake.boards.drivefiles import BOOT_OUT, BootOut, board_called, chip_in
 from firmshake.boards.table import CIRCUITPYTHON, Runtime
@@ -83,9 +83,8 @@ class Drive:
             return self._prepare(files)
 
     def _prepare(self, files: Files) -> str:
-        before = self._content(circuitpython.SETTINGS_FILE) or b""
-        text = settingstoml.merge(_text(before), circuitpython.SETTINGS)
-        self._files = {**files, circuitpython.SETTINGS_FILE: text.encode()}
+        users = [self._content(circuitpython.SETTINGS_FILE), self._content(circuitpython.BOOT_FILE)]
+        self._files = circuitpython.beside_users(files, *users)
         new = {path: data for path, data in self._files.items() if self._content(path) != data}
         self._check_room(new)
         size = sum(map(len, new.values())) >> 10
@@ -184,13 +183,6 @@ def _read(path: Path, fresh: bool = False) -> bytes:
     if len(content) > _LARGEST:
         raise Error(f"{path} is too large to be one of the agent's files", hint="delete it")
     return content
-
-
-def _text(content: bytes) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError:
-        raise Error("settings.toml on the drive is not UTF-8", hint="save it as UTF-8") from None
 
 
 def _clusters(data: bytes) -> int:

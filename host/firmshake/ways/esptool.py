@@ -6,8 +6,15 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from firmshake import flash, image, partitions, serialport
-from firmshake.boards.table import BOARDS, MICROPYTHON, Runtime
+from firmshake import circuitpython, fatimage, flash, image, partitions, serialport
+from firmshake.boards.table import (
+    BOARDS,
+    CIRCUITPYTHON,
+    MICROPYTHON,
+    Runtime,
+    by_chip,
+    filesystem_region,
+)
 from firmshake.errors import Error
 from firmshake.event import Output
 from firmshake.firmware import Firmware
@@ -28,7 +35,8 @@ class Esptool:
     """A board in its boot loader.
 
     `firmware` finds some for a chip; `named` says that it is a file of the user's. `held` is what
-    the board said at its REPL before, if it did.
+    the board said at its REPL before, if it did. `version` is CircuitPython's, where the
+    firmware is that and not MicroPython.
     """
 
     name = "esptool"
@@ -43,8 +51,12 @@ class Esptool:
         baud: int = flash.BAUDS[0],
         held: Held | None = None,
         named: bool = False,
+        version: str = "",
     ) -> None:
         self._held, self._named = held, named
+        self._circuitpython = version
+        if version:
+            self.runtime = CIRCUITPYTHON
         self._find = firmware
         self._board = _probe(port, baud, watcher)
         self._image: Image | None = None
@@ -57,6 +69,8 @@ class Esptool:
     def intends(self) -> str:
         """Raises Error where there is no firmware for the board, or one for another."""
         board = self._board
+        if self._circuitpython:
+            return self._intends_circuitpython()
         if _runs_micropython(board):
             # what is kept for such boards is not asked for: this one needs none
             aside = left_aside(self._find(board.chip) if self._named else None, board.chip)
@@ -69,12 +83,24 @@ class Esptool:
         )
         return f"it gets MicroPython {self._firmware.micropython} and its filesystem, in one run"
 
+    def _intends_circuitpython(self) -> str:
+        board, version = self._board, self._circuitpython
+        self._firmware = _checked(board, self._find(board.chip))
+        row, table = by_chip(board.chip), self._firmware.table
+        self._region = filesystem_region(row, CIRCUITPYTHON, board.flash_size, table)
+        self.seen = Seen(self.seen.title, self.seen.chip, self.seen.unique_id, version)
+        return f"it gets CircuitPython {version} and its filesystem, in one run"
+
     def held(self) -> Held | None:
         return self._held
 
     def prepare(self, files: Files) -> str:
         assert self._region is not None
-        self._image = image.build(files, self._region.block_count)
+        if self.runtime == CIRCUITPYTHON:
+            users = circuitpython.beside_users(files, None, None)
+            self._image = fatimage.build({**fatimage.KEPT_CLEAN, **users}, self._region.size)
+        else:
+            self._image = image.build(files, self._region.block_count)
         size = self._image.size >> 10
         runs = self._image.at(self._region.offset)
         return (
@@ -141,8 +167,14 @@ def _runs_micropython(board: flash.Board) -> bool:
     return board.table is not None and board.app is not None and board.app.is_micropython
 
 
-def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware, Region]:
+def _plan(board: flash.Board, found: Firmware | None) -> tuple[Firmware, Region]:
     """The firmware to write, and where the filesystem lies. Raises Error before a write."""
+    firmware = _checked(board, found)
+    return firmware, partitions.filesystem_region(firmware.table, board.flash_size)
+
+
+def _checked(board: flash.Board, firmware: Firmware | None) -> Firmware:
+    """The firmware, which is there and for this chip. Raises Error where it is not."""
     if firmware is None:
         what = "runs something else" if board.app is not None else "has no firmware"
         name = next((known.name for known in BOARDS if known.chip == board.chip), "")
@@ -158,7 +190,7 @@ def _plan(board: flash.Board, firmware: Firmware | None) -> tuple[Firmware, Regi
             f"the firmware is for {firmware.chip}, the board on {board.port} is {board.chip}",
             hint=f"get the firmware for {board.chip}; nothing was written",
         )
-    return firmware, partitions.filesystem_region(firmware.table, board.flash_size)
+    return firmware
 
 
 def _kib(runs: list[Run]) -> str:

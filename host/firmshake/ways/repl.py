@@ -42,6 +42,9 @@ except OSError:
 """
 
 
+# what is the user's on a board with CircuitPython
+_USERS = (circuitpython.SETTINGS_FILE, circuitpython.BOOT_FILE)
+
 # who may write: the board's own programs, or the computer that has its drive
 _READ_ONLY = 'import storage\nprint(storage.getmount("/").readonly)\n'
 
@@ -50,12 +53,15 @@ _READ_ONLY = 'import storage\nprint(storage.getmount("/").readonly)\n'
 class Answer:
     """What a board said at its REPL: who it is and what it holds.
 
-    `is_read_only` where the computer has its filesystem as a drive.
+    `is_read_only` where the computer has its filesystem as a drive. `settings` and `boot` are
+    CircuitPython's settings.toml and boot.py, None where there are none.
     """
 
     running: Running
     held: Held
     is_read_only: bool
+    settings: bytes | None = None
+    boot: bytes | None = None
 
 
 def asked(port: str, limit_s: float = ASK_S) -> Answer:
@@ -68,7 +74,11 @@ def asked(port: str, limit_s: float = ASK_S) -> Answer:
         try:
             repl.enter(limit_s, may_reset=False)
             running = ask(repl)
-            answer = Answer(running, _held(repl, running), _is_read_only(repl, running))
+            users: list[bytes | None] = [None, None]
+            if running.runtime != MICROPYTHON:
+                users = [read(repl, path) for path in _USERS]
+            held, locked = _held(repl, running), _is_read_only(repl, running)
+            answer = Answer(running, held, locked, *users)
             repl.leave()
         except NoRepl:
             raise
@@ -108,6 +118,9 @@ class Repl:
         return self._answer.held
 
     def prepare(self, files: Files) -> str | None:
+        if self.runtime == CIRCUITPYTHON:
+            answer = self._answer
+            files = circuitpython.beside_users(files, answer.settings, answer.boot)
         self._files = files
         return None
 

@@ -94,7 +94,7 @@ def command(
     fleet, _, registry = opening.load(folder)
     _check_transport(fleet, target)
     now = datetime.now(UTC)
-    material = exporting.gather(fleet, **_place(target, at), with_key=with_key)
+    material = exporting.gather(fleet, registry, **_place(target, at), with_key=with_key)
     _check_ids(target, registry, fleet.prefix)
     if target in _CLOUDS:
         proof = _proof(folder, code, passphrase_fd, now) if code else None
@@ -167,7 +167,9 @@ def _check_ids(target: str, registry: Registry, prefix: str) -> None:
         left = list(itertools.islice(exporting.refused(registry, takes), _SHOWN + 1))
         if left:
             named = ", ".join(left[:_SHOWN]) + (", ..." if len(left) > _SHOWN else "")
-            click.echo(f"left out, for {target} does not take such ids: {printable(named)}", err=True)
+            click.echo(
+                f"left out, for {target} does not take such ids: {printable(named)}", err=True
+            )
 
 
 def _place(target: str, at: str | None) -> dict[str, str]:
@@ -247,4 +249,6 @@ def _report(target: str, out: Path, names: list[str], material: Material) -> Non
             "it holds the broker's private key: carry it encrypted, delete it here", err=True
         )
     click.echo("next:", err=True)
-    click.echo(f"  read {printable(str(out / 'README.txt'))} and do what it says, in order", err=True)
+    click.echo(
+        f"  read {printable(str(out / 'README.txt'))} and do what it says, in order", err=True
+    )

@@ -37,7 +37,9 @@ def show(handed: Handed, as_json: bool) -> None:
         }
         click.echo(json.dumps(fields))
         return
-    click.echo(f"{printable(str(handed.path))}: certificate of {handed.device_id}, with the intermediate's")
+    click.echo(
+        f"{printable(str(handed.path))}: certificate of {handed.device_id}, with the intermediate's"
+    )
     if handed.key:
         click.echo(f"  key          {printable(str(handed.key))}, in clear: keep it to the device")
     click.echo(f"  broker's CA  {printable(str(anchors))}")

@@ -150,7 +150,10 @@ def _issue_many(
     except (KeyboardInterrupt, OSError):
         with contextlib.suppress(Error):
             if bulk.begun(out, opened.registry):
-                click.echo(f"{printable(str(out))} is not complete: the same command goes on with it", err=True)
+                click.echo(
+                    f"{printable(str(out))} is not complete: the same command goes on with it",
+                    err=True,
+                )
         raise
     _tell(done, printable(str(out)), time.monotonic() - start)
     if as_json:

@@ -99,5 +99,7 @@ def _remember(folder: Path, places: Places, place: Place, secret: bytes) -> None
         remembered.remember(entry, secret)
         click.echo(f"the system's keyring: {entry!r} of {remembered.SERVICE} is the new one")
     except Error as error:
-        click.echo(f"firmshake: {printable(error.message)}; it may still have the old one", err=True)
+        click.echo(
+            f"firmshake: {printable(error.message)}; it may still have the old one", err=True
+        )
         click.echo("  put the new one in where it is: firmshake ca remember", err=True)

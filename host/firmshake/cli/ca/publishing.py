@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.project import Project
@@ -25,7 +26,8 @@ def show(fleet: Project, lists: Sequence[Published]) -> None:
         if one.record is None:
             continue
         number, ends = one.record.number, one.record.next_update
-        click.echo(f"{printable(str(one.path))}: revocation list {number} of {printable(one.subject)}")
+        path, name = printable(str(one.path)), printable(one.subject)
+        click.echo(f"{path}: revocation list {number} of {name}")
         click.echo(f"  entries      {one.count:,}")
         click.echo(f"  next update  {ends:%Y-%m-%d %H:%M} UTC at the latest")
     gathered = printable(str(fleet.broker_folder / GATHERED))
