@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import filecmp
 import re
 import shlex
-import stat
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-from firmshake import revocation
+from firmshake import brokeraudit, listaudit, modeaudit, revocation
 from firmshake.ca import certificate as certificates
-from firmshake.ca import crlfile, keyfile, lists, store
+from firmshake.ca import keyfile, store
 from firmshake.ca.finding import NOTE, WARNING, WRONG, Finding
 from firmshake.ca.store import Place, Places
 from firmshake.errors import Error
-from firmshake.project import BROKER_FILE, Project
-from firmshake.registry import Registry
+from firmshake.project import Project
+from firmshake.registry import CertificateRecord, Registry
 from firmshake.registry.claim import Delivery
 from firmshake.registry.issuance import SUPERSEDED
 from firmshake.registry.log import Entry
@@ -67,11 +62,13 @@ def audit(
     for finding in (
         *_noted(registry, head),
         *_pending(walk.pending, project, places, registry, now),
+        *_schema(registry),
         *_files(project, places, registry, now),
-        *_lists(project, places, registry, now),
-        *_broker(project, registry, now),
-        *_modes(project),
-        *_strays(project, places),
+        *_unnamed(project, places, registry, now),
+        *listaudit.check(project, places, registry, walk, now),
+        *brokeraudit.check(project, registry, now),
+        *modeaudit.check(project, places),
+        *_strays(project, places, registry, now),
         *_undelivered(registry),
     ):
         told(finding)
@@ -89,7 +86,7 @@ def _noted(registry: Registry, head: tuple[int, str] | None) -> Iterator[Finding
 
 
 def _pending(
-    pending: dict[str, list[str]],
+    pending: dict[str, dict[str, str]],
     project: Project,
     places: Places,
     registry: Registry,
@@ -103,13 +100,18 @@ def _pending(
     except Error:
         return  # a certificate can't be read: told elsewhere
     for place, own in cas:
-        reasons = pending.get(certificates.own_key(own))
+        reasons = pending.get(certificates.own_key(own), {}).values()
         if reasons:
             what = f"{len(reasons)} revoked since the last list of {certificates.subject(own)!r}"
             command = "firmshake ca crl" + (" --root" if place == places.root else "")
             # each provisioning of a board anew revokes what it held, whose key is gone from it
             severity = NOTE if set(reasons) == {SUPERSEDED} else WARNING
             yield Finding(severity, "list_outdated", what, f"sign a new one: {command}")
+
+
+def _schema(registry: Registry) -> Iterator[Finding]:
+    for what in registry.altered():
+        yield Finding(WRONG, "schema_altered", what, _ALTERED)
 
 
 def _files(
@@ -122,9 +124,14 @@ def _files(
         except Error as error:
             yield Finding(WRONG, "file_missing", error.message, error.hint)
             continue
-        if not _is_known(registry, found):
+        if not registry.knows(found):
             what = f"{path} is a certificate that the registry does not know"
             yield Finding(WRONG, "unknown_certificate", what, "put back the one that it was")
+        row = registry.certificate(certificates.serial(found))
+        if place is places.issuing and row is not None and row.revoked_at is not None:
+            what = f"{path}, the CA that issues, was revoked on {row.revoked_at:%Y-%m-%d}"
+            fix = "nobody lets in what it issues: make its successor, firmshake ca intermediate"
+            yield Finding(WRONG, "revoked_ca", what, fix)
         if found.not_valid_after_utc <= now:
             retired = place in places.intermediates[:-1]
             what = f"{path} expired on {found.not_valid_after_utc:%Y-%m-%d}"
@@ -152,86 +159,59 @@ def _key(folder: Path, place: Place, offline: bool) -> Iterator[Finding]:
         yield Finding(NOTE, "root_online", what, fix)
 
 
-def _lists(
+def _unnamed(
     project: Project, places: Places, registry: Registry, now: datetime
 ) -> Iterator[Finding]:
+    """CAs that may issue for the fleet, and that no command here uses."""
+    for row in _forgotten(project, places, registry, now):
+        what = f"the intermediate {row.subject!r}, {row.serial_number}, is good, and"
+        what += f" {project.ca_folder / store.FILE} does not name it"
+        fix = (
+            "put back the newest ca.toml if that is an old one; if a command was interrupted,"
+            f" revoke it: firmshake ca revoke {row.serial_number} --reason cessationOfOperation"
+        )
+        yield Finding(WARNING, "unnamed_ca", what, fix)
+
+
+def _forgotten(
+    project: Project, places: Places, registry: Registry, now: datetime
+) -> list[CertificateRecord]:
     try:
-        counting = lists.counting(project.ca_folder, places, registry)
+        every = [store.certificate(project.ca_folder, place) for place in places.intermediates]
     except Error:
-        return  # a certificate can't be read: told above
-    for place in counting:
-        path = project.ca_folder / place.crl
-        own = store.certificate(project.ca_folder, place)
-        last = registry.last_crl(certificates.own_key(own))
-        if last is None:
-            continue
-        try:
-            found = crlfile.read_summary(path)
-        except (Error, OSError):
-            what = f"{path}, a revocation list, is missing or damaged"
-            yield Finding(WRONG, "file_missing", what, "sign a new one: firmshake ca crl")
-            continue
-        if found.number != last.number:
-            what = f"{path} is list {found.number}, and {last.number} was signed last"
-            yield Finding(WARNING, "list_outdated", what, "sign a new one: firmshake ca crl")
-        if last.next_update <= now < own.not_valid_after_utc:
-            what = f"{path} is past its next update: brokers that read it let nobody in"
-            yield Finding(WRONG, "crl_expired", what, "sign a new one: firmshake ca crl")
-    yield from _gathered(project, places, registry)
+        return []  # told elsewhere; which one is named can't be said
+    named = {certificates.serial(one) for one in every}
+    return [
+        row
+        for row in registry.certificates(kind="intermediate")
+        if row.revoked_at is None and row.not_after > now and row.serial_number not in named
+    ]
 
 
-def _gathered(project: Project, places: Places, registry: Registry) -> Iterator[Finding]:
-    """Whether the broker's file is what it would be if it were gathered now."""
-    path = project.broker_folder / lists.GATHERED
-    with tempfile.TemporaryDirectory() as folder:
-        fresh = Path(folder) / "crl.pem"
-        lists.gather(project.ca_folder, places, registry, fresh)
-        if not path.exists() or not filecmp.cmp(path, fresh, shallow=False):
-            what = f"{path} does not hold the lists of {project.ca_folder}"
-            yield Finding(WARNING, "list_outdated", what, "gather them: firmshake ca crl")
-
-
-def _broker(project: Project, registry: Registry, now: datetime) -> Iterator[Finding]:
-    path = project.broker_folder / BROKER_FILE
-    remedy = "make a new one: firmshake ca broker"
-    try:
-        content = keyfile.read(path)
-        found = x509.load_pem_x509_certificates(content)[0]
-        key = load_pem_private_key(content, None)
-    except (Error, ValueError, TypeError):
-        yield Finding(WRONG, "file_missing", f"{path} is missing or damaged", remedy)
-        return
-    if key.public_key() != found.public_key():
-        yield Finding(WRONG, "mismatch", f"{path}: key and certificate don't match", remedy)
-    if not _is_known(registry, found):
-        what = f"{path} is a certificate that the registry does not know"
-        yield Finding(WRONG, "unknown_certificate", what, remedy)
-    if found.not_valid_after_utc <= now:
-        yield Finding(WRONG, "expired", f"{path} expired: no board connects", remedy)
-
-
-def _modes(project: Project) -> Iterator[Finding]:
-    """What others than the owner may read, and must not."""
-    secret = [*project.ca_folder.glob("*.key"), project.broker_folder / BROKER_FILE]
-    for path in (*secret, project.registry_path):
-        try:
-            mode = stat.S_IMODE(path.stat().st_mode)
-        except OSError:
-            continue  # told above, or the root's key, which is elsewhere
-        if mode & 0o077:
-            what = f"{path} can be read by others (mode {mode:04o})"
-            yield Finding(WRONG, "readable_by_others", what, f"chmod 600 {path}")
-
-
-def _strays(project: Project, places: Places) -> Iterator[Finding]:
+def _strays(
+    project: Project, places: Places, registry: Registry, now: datetime
+) -> Iterator[Finding]:
     """What an interrupted command left: it does no harm, and may hold a key."""
     used = {store.FILE, *(one for p in (places.root, *places.intermediates) for one in _names(p))}
+    serials = {row.serial_number for row in _forgotten(project, places, registry, now)}
+    used |= _files_of(project.ca_folder, serials)
     for folder in (project.ca_folder, project.broker_folder):
         for path in sorted(folder.iterdir()):
             unfinished = bool(_UNFINISHED.fullmatch(path.name))
             if unfinished or (folder == project.ca_folder and path.name not in used):
                 what = f"{path} is used by nothing: an interrupted command may have left it"
                 yield Finding(NOTE, "stray_file", what, "delete it")
+
+
+def _files_of(folder: Path, serials: set[str]) -> set[str]:
+    """The names of the files of these CAs: what they are for is told, and they are kept."""
+    found: set[str] = set()
+    for path in folder.glob("*.crt") if serials else ():
+        with suppress(Error):
+            own = keyfile.load_certificate(path)
+            if certificates.serial(own) in serials:
+                found.update(path.with_suffix(end).name for end in (".crt", ".key", ".crl"))
+    return found
 
 
 def _undelivered(registry: Registry) -> Iterator[Finding]:
@@ -258,8 +238,3 @@ def _again(registry: Registry, delivery: Delivery, ids: list[str]) -> str:
 
 def _names(place: Place) -> tuple[str, str, str]:
     return place.certificate, place.key, place.crl
-
-
-def _is_known(registry: Registry, found: x509.Certificate) -> bool:
-    row = registry.certificate(certificates.serial(found))
-    return row is not None and row.fingerprint_sha256 == certificates.fingerprint(found)

@@ -15,6 +15,10 @@ from firmshake.errors import Error
 from firmshake.portfaults import Fault
 
 
+class NoBootloader(Error):
+    """No boot loader answers on the port; another way in may do."""
+
+
 class ChipReport(NamedTuple):
     """What esptool prints of a board that it connected to; flash_size in bytes."""
 
@@ -30,6 +34,25 @@ _HOLD_BOOT = (
     " then run the same command; a charge-only cable gives this too"
 )
 _NOISE = "use a shorter cable or another USB port, or a lower --baud"
+
+_SILENT = (
+    Fault(
+        r"Download mode successfully detected, but getting no sync reply",
+        "the board on {port} is in its bootloader, but does not hear this computer",
+        "check the wire to the board's RX pin, or use another cable",
+    ),
+    Fault(
+        r"Wrong boot mode detected",
+        "the board on {port} starts, but not into its bootloader",
+        _HOLD_BOOT,
+    ),
+    Fault(
+        r"Failed to connect to|No serial data received",
+        "no board answers on {port}",
+        _HOLD_BOOT,
+        slower_may_help=True,
+    ),
+)
 
 # What is said last and most exactly stands before what is general.
 FAULTS = (
@@ -60,22 +83,7 @@ FAULTS = (
     ),
     *portfaults.OPENING,
     portfaults.GONE,
-    Fault(
-        r"Download mode successfully detected, but getting no sync reply",
-        "the board on {port} is in its bootloader, but does not hear this computer",
-        "check the wire to the board's RX pin, or use another cable",
-    ),
-    Fault(
-        r"Wrong boot mode detected",
-        "the board on {port} starts, but not into its bootloader",
-        _HOLD_BOOT,
-    ),
-    Fault(
-        r"Failed to connect to|No serial data received",
-        "no board answers on {port}",
-        _HOLD_BOOT,
-        slower_may_help=True,
-    ),
+    *_SILENT,
     Fault(
         r"Failed to set baud rate|Invalid baud rate",
         "the adapter on {port} cannot do this speed",
@@ -162,7 +170,8 @@ def explain(output: str, port: str, task: str) -> Error:
     said = f" (esptool: {detail})" if detail and known not in portfaults.OPENING[:-1] else ""
     if known is None:
         return Error(f"esptool failed to {task} on {port}{said}", hint=portfaults.REPLUG)
-    return Error(known.message.format(port=port) + said, hint=known.hint)
+    kind = NoBootloader if known in _SILENT else Error
+    return kind(known.message.format(port=port) + said, hint=known.hint)
 
 
 def last_words(output: str) -> str:

@@ -20,7 +20,7 @@ from firmshake.errors import Error
 from firmshake.exports.devicelist import Listed
 from firmshake.exports.material import Files, Material, Retired, is_private
 from firmshake.project import BROKER_FILE, Project
-from firmshake.registry import Registry
+from firmshake.registry import CertificateRecord, Registry
 from firmshake.staging import staged
 
 _PUBLIC = 0o644
@@ -71,8 +71,17 @@ def this_user() -> str:
         raise Error(f"the user number {os.getuid()} has no name on this computer") from None
 
 
-def devices(registry: Registry, now: datetime) -> Iterator[Listed]:
-    """Yield the certificates of all devices that have not expired, as issued, a page at a time."""
+def devices(
+    registry: Registry, now: datetime, untrusted: frozenset[str] = frozenset()
+) -> Iterator[Listed]:
+    """Yield the certificates of all devices that have not expired, as issued, a page at a time.
+
+    What a CA signed whose key is among `untrusted` counts as revoked.
+    """
+
+    def is_good(one: CertificateRecord) -> bool:
+        return one.revoked_at is None and one.not_after >= now and one.issuer not in untrusted
+
     for one, der in registry.bodies():
         if one.kind != "device" or one.device_id is None or one.not_after < now:
             continue
@@ -82,9 +91,9 @@ def devices(registry: Registry, now: datetime) -> Iterator[Listed]:
             fingerprint_sha256=one.fingerprint_sha256,
             not_after=one.not_after,
             der=der,
-            is_revoked=one.revoked_at is not None,
-            is_gone=one.revoked_at is not None
-            and _is_last(registry, one.device_id, one.serial_number, now),
+            is_revoked=not is_good(one),
+            is_gone=not is_good(one)
+            and _is_last(registry, one.device_id, one.serial_number, is_good),
         )
 
 
@@ -97,8 +106,17 @@ def refused(registry: Registry, takes: Callable[[str], bool]) -> Iterator[str]:
             yield one.device_id
 
 
-def write(target: Path, files: Files, lines: Lists, registry: Registry, now: datetime) -> None:
+def write(
+    target: Path,
+    files: Files,
+    lines: Lists,
+    registry: Registry,
+    now: datetime,
+    untrusted: frozenset[str] = frozenset(),
+) -> None:
     """Write an export to the folder `target`, which is new or has none of the files.
+
+    `untrusted` is as `devices` has it.
 
     Raises Error, with nothing left of it, where the disk won't have it or a file is there already.
     """
@@ -110,7 +128,7 @@ def write(target: Path, files: Files, lines: Lists, registry: Registry, now: dat
             newfile.create(path, data, newfile.PRIVATE if is_private(name) else _PUBLIC)
         for name, make in lines.items():
             with newfile.replacing(stage / name, newfile.PRIVATE) as stream:
-                stream.writelines(make(devices(registry, now)))
+                stream.writelines(make(devices(registry, now, untrusted)))
 
 
 def _retired(fleet: Project, place: Place, registry: Registry) -> Retired:
@@ -119,11 +137,16 @@ def _retired(fleet: Project, place: Place, registry: Registry) -> Retired:
     return Retired(own, is_revoked=row is not None and row.revoked_at is not None)
 
 
-def _is_last(registry: Registry, device_id: str, serial_number: str, now: datetime) -> bool:
+def _is_last(
+    registry: Registry,
+    device_id: str,
+    serial_number: str,
+    is_good: Callable[[CertificateRecord], bool],
+) -> bool:
     """Whether a device has nothing good, and that is the last that it was given."""
     last = ""
     for one in registry.certificates(device_id=device_id):
-        if one.revoked_at is None and one.not_after >= now:
+        if is_good(one):
             return False
         last = one.serial_number
     return last == serial_number

@@ -5,7 +5,7 @@ Each is checked first, by the rules and in the words of `firmshake inspect`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ from firmshake.ca import certificate as certificates
 from firmshake.ca import checks
 from firmshake.ca.authority import Authority, Root
 from firmshake.ca.creation import Keeping, Made
+from firmshake.ca.crl import MOST_BITS
 from firmshake.ca.finding import WRONG, Finding, worst_first
 from firmshake.ca.identity import PrivateKey
 from firmshake.ca.profiles import Profiles
@@ -23,6 +24,7 @@ from firmshake.errors import Error
 from firmshake.offered import Offered
 from firmshake.project import Project, root_certificate
 from firmshake.registry import Issued
+from firmshake.serverview import certview
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def candidate(offered: Offered, now: datetime, known: Sequence[x509.Certificate]
     whole = (*chain, *(one for one in known if certificates.issued_by(chain[-1], one)))
     whole = tuple(dict.fromkeys(whole))
     judged = [one for c in whole for one in checks.check_certificate(c, checks.CA, now)]
+    judged += [one for c in whole[:-1] for one in _unlistable(c)]  # nobody lists a root
     root_key = keys.get(checks.spki(whole[-1].public_key())) if len(whole) > 1 else None
     key = keys[checks.spki(own.public_key())]
     return Candidate(whole, key, root_key, worst_first([*found, *judged, *_deep(whole)]))
@@ -124,8 +127,17 @@ class Foreign:
         return certificates.serial(self.issued.certificate)
 
 
-def foreign(offered: Offered, now: datetime, known: Sequence[x509.Certificate]) -> list[Foreign]:
-    """Return the end-entity certificates in what is offered, judged; raise Error without one."""
+def foreign(
+    offered: Offered,
+    now: datetime,
+    known: Sequence[x509.Certificate],
+    is_device: Callable[[str], bool],
+) -> list[Foreign]:
+    """Return the end-entity certificates in what is offered, judged; raise Error without one.
+
+    `known` are the project's CAs. What another CA signed is no device's here, for no list of ours
+    can tell of it, and is wrong where its name is that of a device of the project (`is_device`).
+    """
     ends = [one for one in offered.certificates if checks.role_of(one) != checks.CA]
     if not ends:
         raise Error(
@@ -133,7 +145,7 @@ def foreign(offered: Offered, now: datetime, known: Sequence[x509.Certificate]) 
             hint="for a CA, give its key as well",
         )
     cas = [one for one in offered.certificates if one not in ends]
-    return [_foreign(one, cas, now, known) for one in ends]
+    return [_foreign(one, cas, now, known, is_device) for one in ends]
 
 
 def refuse(findings: Sequence[Finding]) -> None:
@@ -149,15 +161,37 @@ def _foreign(
     cas: Sequence[x509.Certificate],
     now: datetime,
     known: Sequence[x509.Certificate],
+    is_device: Callable[[str], bool],
 ) -> Foreign:
-    role = checks.role_of(one)
+    role, name = checks.role_of(one), certificates.subject(one)
+    is_ours = any(certificates.issued_by(one, ca) for ca in known)
     _, chain = checks.check_chain(_related(one, cas), now, known=known, complete=False)
-    found = worst_first([*checks.check_certificate(one, role, now), *chain])
-    name = certificates.subject(one)
-    if role == checks.DEVICE and deviceid.is_legal(name):
-        return Foreign(Issued("device", one, name, "imported"), found)
+    found = [*checks.check_certificate(one, role, now), *chain, *_unlistable(one)]
+    if role == checks.DEVICE and is_ours and deviceid.is_legal(name):
+        return Foreign(Issued("device", one, name, "imported"), worst_first(found))
+    if not is_ours and role != checks.BROKER and is_device(name):
+        found.append(_impostor(name))
     kind = "broker" if role == checks.BROKER else "other"
-    return Foreign(Issued(kind, one, event="imported"), found)
+    return Foreign(Issued(kind, one, event="imported"), worst_first(found))
+
+
+def _unlistable(one: x509.Certificate) -> list[Finding]:
+    """What to say of a serial number that no revocation list can have (RFC 5280 section 4.1.2.2).
+
+    The checks only warn of it, as of what brokers and boards take all the same.
+    """
+    with certview.quiet():
+        if 0 < one.serial_number < 1 << MOST_BITS:
+            return []
+    what = f"The serial number of {certificates.subject(one)!r} can't stand in a revocation list."
+    fix = f"Have it issued again, with a positive number of up to {MOST_BITS} bits."
+    return [Finding(WRONG, "serial_number", what, fix)]
+
+
+def _impostor(name: str) -> Finding:
+    what = f"The certificate of {name!r} is of another CA, and {name!r} is a device of the project."
+    fix = "It can't be revoked here. Have the project issue it: firmshake ca sign CSR."
+    return Finding(WRONG, "another_ca", what, fix)
 
 
 def _related(own: x509.Certificate, cas: Sequence[x509.Certificate]) -> list[x509.Certificate]:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 from cryptography import x509
@@ -29,11 +30,13 @@ _FORGED = "find out who could write there; then sign a new one: firmshake ca crl
 _END = b"-----END X509 CRL-----"
 # a list of a million entries has 75 MB as PEM
 _LARGEST = 1 << 30
+# entries that are asked for at a time: SQLite takes 999 values in a query at least
+_AT_ONCE = 900
 
 
 @dataclass(frozen=True)
 class _Signer:
-    """A CA whose list counts. `numbered` is when its last one was, and `pending` what came after."""
+    """A CA whose list counts. `numbered` is when its last was, and `pending` what came after."""
 
     place: Place
     own: x509.Certificate
@@ -115,10 +118,10 @@ def _content(
     pending = signer.pending if numbered else {}
     missing, extra = _compare(found, signer.key, registry, at, pending)
     if missing.count:
-        what = f"{path} lacks {missing.count} certificates that were revoked before it was signed,"
+        what = f"{path} lacks {missing.count} of what was revoked before it was signed,"
         yield Finding(WRONG, "list_wrong", f"{what} such as {missing.first}", _FORGED)
     if extra.count:
-        what = f"{path} names {extra.count} certificates that the registry does not call revoked,"
+        what = f"{path} names {extra.count} that the registry does not call revoked,"
         yield Finding(WRONG, "list_wrong", f"{what} such as {extra.first}", _FORGED)
 
 
@@ -161,13 +164,14 @@ def _revoked_ones(
     found: x509.CertificateRevocationList, issuer: str, registry: Registry, extra: _Tally
 ) -> Iterator[str]:
     """The serial numbers of the entries whose certificates were revoked; others go to `extra`."""
-    for one in found:
-        serial = certificates.serial_text(one.serial_number)
-        row = registry.certificate(serial)
-        if row is not None and row.revoked_at is not None and row.issuer == issuer:
-            yield serial
-        else:
-            extra.add(serial)
+    entries = (certificates.serial_text(one.serial_number) for one in found)
+    while part := list(islice(entries, _AT_ONCE)):
+        revoked = registry.revoked_among(part, issuer)
+        for serial in part:
+            if serial in revoked:
+                yield serial
+            else:
+                extra.add(serial)
 
 
 def _must_stand(row: CertificateRecord, at: datetime) -> bool:
@@ -199,12 +203,13 @@ def _strangers(path: Path, signers: list[_Signer], registry: Registry) -> Iterat
     for number, text in enumerate(_blocks(path), 1):
         where = path.with_name(f"{path.name}, part {number},")
         found = _parsed(text)
-        signer = next((one for one in signers if found and one.has_signed(found)), None)
-        if found is None or signer is None:
+        # a list without entries is false to Python, and none that is missing
+        mine = [one for one in signers if found is not None and one.has_signed(found)]
+        if found is None or not mine:
             what = f"{where} is no list of a CA that counts"
             yield Finding(WRONG, "bad_signature", what, "gather them: firmshake ca crl")
         else:
-            yield from _content(where, found, signer, registry, current=False)
+            yield from _content(where, found, mine[0], registry, current=False)
 
 
 def _blocks(path: Path) -> Iterator[bytes]:

@@ -6,9 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from firmshake.errors import Error
+from firmshake import portfaults
 from firmshake.event import Event, Output
-from firmshake.portfaults import GONE, REPLUG
 from firmshake.reader import Reader
 
 _QUIET_S = 0.3  # without a byte for so long, what the reader holds back is given out
@@ -50,4 +49,4 @@ def _read(port: Port) -> bytes:
     except (OSError, TypeError) as error:  # pyserial's own errors are OSErrors
         # TypeError: pyserial reads from a file descriptor that is closed already
         name = getattr(port, "port", None) or "the serial port"
-        raise Error(GONE.message.format(port=name), hint=REPLUG) from error
+        raise portfaults.gone(name) from error

@@ -80,6 +80,19 @@ GONE = Fault(
 )
 
 
+class CannotOpen(Error):
+    """There is no such port, or it can't be had now."""
+
+
+class Gone(Error):
+    """A port was taken away while it was open: the cable was pulled, or the board restarted."""
+
+
+def gone(port: str) -> Gone:
+    """The error for that."""
+    return Gone(GONE.message.format(port=port), hint=REPLUG)
+
+
 def find(faults: Iterable[Fault], words: str) -> Fault | None:
     """The first fault whose phrase is among `words`."""
     for fault in faults:
@@ -88,7 +101,7 @@ def find(faults: Iterable[Fault], words: str) -> Fault | None:
     return None
 
 
-def cannot_open(port: str, words: str) -> Error:
+def cannot_open(port: str, words: str) -> CannotOpen:
     """The error for a port that pyserial did not open, saying so in `words`."""
     fault = find(OPENING, words) or OPENING[-1]
-    return Error(fault.message.format(port=port), hint=fault.hint)
+    return CannotOpen(fault.message.format(port=port), hint=fault.hint)

@@ -232,12 +232,17 @@ class _Reporter:
         """
         if self._device_id == wanted or (self._device_id is None and not is_ready):
             return
+        if self._device_id is None:
+            raise Error(
+                f"the board said that it is ready, but not that it is {wanted!r}: its first lines"
+                " were lost",
+                hint="run the same command again; if that stays so, check that the serial port is"
+                " this board's own",
+            )
         raise Error(
-            f"the board that reports there says that it is {self._device_id!r}, not {wanted!r}"
-            if self._device_id
-            else f"the board that reports there did not say that it is {wanted!r}",
-            hint="check that the serial port is the one of the board that was written (`firmshake"
-            " boards` shows what belongs together), then run the same command again",
+            f"the board that reports there says that it is {self._device_id!r}, not {wanted!r}",
+            hint="name the serial port of the board that was written (`firmshake boards` shows what"
+            " belongs together), and run the same command again",
         )
 
 

@@ -74,9 +74,9 @@ def reset(port: serial.SerialBase) -> None:
         raise NoLines(name) from None
 
 
-def gone(port: str) -> Error:
+def gone(port: str) -> portfaults.Gone:
     """The error for a port that was taken away while it was open."""
-    return Error(portfaults.GONE.message.format(port=port), hint=portfaults.REPLUG)
+    return portfaults.gone(port)
 
 
 def holder(url: str) -> str:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmshake.ca import authority
+from firmshake.ca import authority, certificate
 from firmshake.exports import (
     TARGETS,
     aws_iot,
@@ -118,6 +118,19 @@ def test_a_readme_says_what_to_do_in_order_with_commands(target: str) -> None:
     assert "\nRevoked devices\n" in readme
     lines = [line for line in readme.splitlines() if not line.startswith("  ")]
     assert max(map(len, lines)) <= 92
+
+
+@pytest.mark.parametrize("target", BROKERS)
+def test_a_brokers_readme_says_how_to_try_whom_it_lets_do_what(target: str) -> None:
+    readme = text(EXPORTS[target](material()), README)
+    tried = re.findall(r"mosquitto_rr (.*)", readme)
+    assert [re.findall(r"-[te] devices/(\w+)/hello", one) for one in tried] == [
+        ["trial", "trial"],
+        ["other", "other"],
+    ]
+    for one in tried:
+        assert "-h broker.example -p 8883 " in one
+        assert " -i trial " in one
 
 
 @pytest.mark.parametrize("target", EXPORTS)
@@ -250,6 +263,20 @@ def test_emqx_says_where_the_list_comes_from_or_that_there_is_none() -> None:
     url = "http://crl.example/issuing.crl"
     assert url in text(emqx.files(material(crl_url=url)), README)
     assert "lets revoked devices in" in text(emqx.files(material()), README)
+
+
+def test_emqx_is_given_the_lists_of_all_cas_at_the_one_address() -> None:
+    """Two CAs have devices after a renewal, and the address in the certificates is the same."""
+    for url in ("", "http://crl.example/issuing.crl"):
+        readme = text(emqx.files(material(crl_url=url)), README)
+        assert "broker/crl.pem" in readme
+        assert "ca/*.crl" not in readme
+    assert "firmshake ca intermediate" in readme
+
+
+def test_nanomq_says_that_it_goes_on_to_trust_a_revoked_ca() -> None:
+    readme = " ".join(text(nanomq.files(material()), README).split())
+    assert "trust a CA that was revoked" in readme
 
 
 def test_emqx_denies_what_its_one_rule_does_not_allow() -> None:
@@ -466,7 +493,8 @@ def test_azures_group_is_one_of_its_schema() -> None:
         *("etag", "provisioningStatus", "reprovisionPolicy", "allocationPolicy", "iotHubs"),
         "customAllocationDefinition",
     }
-    assert from_ca["enrollmentGroupId"] == "firmshake-greenhouse"
+    named = f"firmshake-greenhouse-{certificate.fingerprint(ISSUING.certificate)[:8]}"
+    assert from_ca["enrollmentGroupId"] == named
     assert from_ca["provisioningStatus"] in ("enabled", "disabled")
     assert from_ca["allocationPolicy"] in ("hashed", "geoLatency", "static", "custom")
     assert from_ca["reprovisionPolicy"] == {"updateHubAssignment": True, "migrateDeviceData": True}
@@ -482,5 +510,5 @@ def test_azures_group_is_one_of_its_schema() -> None:
     by_name = azure_dps.group(material(), verified=True)
     assert by_name["attestation"] == {
         "type": "x509",
-        "x509": {"caReferences": {"primary": "firmshake-greenhouse"}},
+        "x509": {"caReferences": {"primary": named}},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import dataclasses
 import io
 import itertools
 import json
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import botocore
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
@@ -23,7 +25,7 @@ from firmshake.ca.verification import verification_certificate
 from firmshake.errors import Error
 from firmshake.exports import aws_iot, azure_dps, devicelist
 from firmshake.exports.devicelist import Listed
-from firmshake.exports.material import Files, Material
+from firmshake.exports.material import Files, Material, Retired
 
 NOW = datetime.now(UTC)
 ROOT, ISSUING = authority.create("greenhouse", now=NOW)
@@ -46,6 +48,12 @@ REQUESTS = {
     "register-ca-jitr.json": "RegisterCACertificate",
     "create-topic-rule-jitr.json": "CreateTopicRule",
     "start-thing-registration-task.json": "StartThingRegistrationTask",
+    "deactivate-ca.json": "UpdateCACertificate",
+}
+# what the README or a program has on the command line
+BESIDE = {
+    "start-thing-registration-task.json": {"inputFileBucket": "a-bucket"},
+    "deactivate-ca.json": {"certificateId": "0123456789abcdef" * 4},
 }
 
 
@@ -89,9 +97,7 @@ def check(shape: Any, value: Any) -> None:
 def test_aws_takes_the_request(name: str, verified: bool) -> None:
     files = aws_iot.files(MATERIAL, ACCOUNT, proof() if verified else None)
     request = document(files, name)
-    if name == "start-thing-registration-task.json":
-        request["inputFileBucket"] = "a-bucket"  # the README has it on the command line
-    accept(REQUESTS[name], request)
+    accept(REQUESTS[name], request | BESIDE.get(name, {}))
 
 
 def test_a_request_that_is_wrong_is_seen() -> None:
@@ -164,6 +170,65 @@ def test_names_are_of_the_regions_part_of_aws(region: str, partition: str) -> No
     for content in aws_iot.files(MATERIAL, account).values():
         found = re.findall("arn:([a-z-]+):", str(content))
         assert set(found) <= {partition}
+
+
+# CAs that issue no more
+
+REVOKED, RENEWED = (
+    Retired(ROOT.issue_authority("greenhouse", now=NOW).certificate, is_revoked=revoked)
+    for revoked in (True, False)
+)
+AFTER = dataclasses.replace(MATERIAL, retired=(REVOKED, RENEWED))
+
+
+def test_aws_is_told_of_a_ca_that_was_revoked_and_of_one_that_was_renewed() -> None:
+    before, after = (aws_iot.files(one, ACCOUNT) for one in (MATERIAL, AFTER))
+    assert before["revoked-cas.txt"] == before["retired-cas.txt"] == ""
+    assert after["revoked-cas.txt"] == certificate.fingerprint(REVOKED.certificate) + "\n"
+    assert after["retired-cas.txt"] == certificate.fingerprint(RENEWED.certificate) + "\n"
+    request = document(after, "deactivate-ca.json")
+    assert request == {"newStatus": "INACTIVE", "newAutoRegistrationStatus": "DISABLE"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("ListCACertificates", {}),
+        ("DescribeCACertificate", {"certificateId": "ab" * 32}),
+        ("ListCertificatesByCA", {"caCertificateId": "ab" * 32}),
+        ("UpdateCertificate", {"certificateId": "ab" * 32, "newStatus": "REVOKED"}),
+    ],
+)
+def test_the_program_for_revoked_cas_asks_aws_for_what_it_has(
+    operation: str, words: dict[str, str]
+) -> None:
+    accept(operation, words)
+    program = aws_iot.files(AFTER, ACCOUNT)["deactivate-cas.sh"]
+    assert isinstance(program, str)
+    # by the names of the command line, as botocore makes them
+    assert f"$iot {botocore.xform_name(operation, '-')}" in program.replace("cacert", "ca-cert")
+    for name in words:
+        assert f" --{botocore.xform_name(name, '-')} " in program
+
+
+def test_azure_is_told_which_groups_to_disable_and_each_ca_has_one_of_its_own() -> None:
+    names = [azure_dps.name(AFTER, one.certificate) for one in AFTER.retired]
+    own = azure_dps.group(AFTER, verified=False)["enrollmentGroupId"]
+    assert len({own, *names}) == 3
+    readme = str(azure_dps.files(AFTER)["README.txt"])
+    disabled = re.findall(r"--enrollment-id (\S+) --provisioning-status disabled", readme)
+    assert disabled == names
+    assert re.findall(r"/registrations/([^/]+)/query", readme) == [names[0]]
+    assert "--provisioning-status" not in str(azure_dps.files(MATERIAL)["README.txt"])
+
+
+def test_a_key_with_a_certificate_that_is_good_is_trusted() -> None:
+    key, good = certificate.own_key(REVOKED.certificate), dataclasses.replace(REVOKED)
+    assert AFTER.untrusted == {key}
+    again = dataclasses.replace(good, is_revoked=False)
+    assert dataclasses.replace(AFTER, retired=(REVOKED, again)).untrusted == frozenset()
+    same = dataclasses.replace(AFTER, issuing=REVOKED.certificate)
+    assert same.untrusted == frozenset()
 
 
 # lists

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from support import desk
 
+from firmshake import intermediates
 from firmshake.ca import certificate as certificates
+from firmshake.ca import store
 from firmshake.cli.ca import command
 from firmshake.errors import Error
 from firmshake.exports import TARGETS
@@ -223,6 +225,40 @@ def test_a_list_has_the_good_devices_and_another_the_revoked(
     (enrollment,) = operation["enrollments"]
     assert enrollment["registrationId"] == "stolen"
     assert enrollment["provisioningStatus"] == "disabled"
+
+
+def renewed(made: Project, registry: Registry) -> str:
+    """Give the project a new issuing CA; return the serial number of the old."""
+    old = store.certificate(made.ca_folder, store.read(made.ca_folder).issuing)
+    root = store.open_root(made.ca_folder, store.read(made.ca_folder).root, desk.PASSPHRASE)
+    after = root.issue_authority(made.name, now=NOW)
+    intermediates.take(made, registry, after, desk.PASSPHRASE, now=NOW)
+    return certificates.serial(old)
+
+
+def test_what_a_revoked_ca_has_signed_counts_as_revoked(
+    made: Project, registry: Registry, tmp_path: Path
+) -> None:
+    before = [issue(made, registry, name) for name in ("moved", "left")]
+    old = renewed(made, registry)
+    issue(made, registry, "moved")
+
+    assert export(made, "aws-iot", tmp_path / "renewed").exit_code == 0
+    told = [line["certificateId"] for line in lines(tmp_path / "renewed" / "revoked.jsonl")]
+    assert told == []
+    assert len((tmp_path / "renewed" / "retired-cas.txt").read_text().split()) == 1
+
+    registry.revoke([old], "cACompromise")
+    assert export(made, "aws-iot", tmp_path / "aws").exit_code == 0
+    told = [line["certificateId"] for line in lines(tmp_path / "aws" / "revoked.jsonl")]
+    assert told == [certificates.fingerprint(one) for one in before]
+    assert [line["ThingName"] for line in lines(tmp_path / "aws" / "devices.jsonl")] == ["moved"]
+    assert len((tmp_path / "aws" / "revoked-cas.txt").read_text().split()) == 1
+
+    assert export(made, "azure-dps", tmp_path / "azure").exit_code == 0
+    (operation,) = lines(tmp_path / "azure" / "revoked.jsonl")
+    assert [one["registrationId"] for one in operation["enrollments"]] == ["left"]
+    assert "--provisioning-status disabled" in (tmp_path / "azure" / "README.txt").read_text()
 
 
 @pytest.mark.parametrize("target", ["aws-iot", "azure-dps"])

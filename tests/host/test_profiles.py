@@ -61,3 +61,41 @@ def test_a_wrong_value_is_refused_by_name(old: str, new: str, named: str) -> Non
     with pytest.raises(Error) as caught:
         profiles.parse(TEXT.replace(old, new))
     assert named in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("table", "old", "new", "named"),
+    [
+        ("root", "path_length = 1", "path_length = 0", "path_length in [root]"),
+        ("intermediate", "path_length = 0", "path_length = 1", "path_length in [root]"),
+        ("root", '"keyCertSign", ', "", "key_usage in [root] must hold keyCertSign"),
+        ("root", ', "cRLSign"', "", "key_usage in [root] must hold cRLSign"),
+        ("intermediate", '"keyCertSign", ', "", "in [intermediate] must hold keyCertSign"),
+        ("intermediate", ', "cRLSign"', "", "in [intermediate] must hold cRLSign"),
+        ("intermediate", "usage = []", 'usage = ["serverAuth"]', "in [intermediate] must be"),
+        ("device", '"digitalSignature"', "", "key_usage in [device] must hold digitalSignature"),
+        ("device", '["dig', '["keyCertSign", "dig', "[device] must not hold keyCertSign"),
+        ("broker", '["dig', '["cRLSign", "dig', "[broker] must not hold cRLSign"),
+        ("device", '["clientAuth"]', '["clientAuth", "serverAuth"]', "must be clientAuth alone"),
+        ("device", '["clientAuth"]', "[]", "must be clientAuth alone"),
+        ("broker", '["serverAuth"]', '["clientAuth"]', "must be serverAuth alone"),
+        ("broker", '"digitalSignature"', '"keyEncipherment"', "must hold digitalSignature"),
+    ],
+)
+def test_a_pki_that_would_not_work_or_allow_too_much_is_refused(
+    table: str, old: str, new: str, named: str
+) -> None:
+    before, mark, behind = TEXT.partition(f"\n[{table}]\n")
+    assert old in behind
+    with pytest.raises(Error) as caught:
+        profiles.parse(before + mark + behind.replace(old, new, 1))
+    assert named in caught.value.message
+
+
+def test_further_usages_that_do_no_harm_are_taken() -> None:
+    """An RSA key of a broker is encrypted to by clients of TLS 1.2 without ECDHE."""
+    usage = '["digitalSignature", "keyEncipherment"]'
+    every = profiles.parse(TEXT.replace('["digitalSignature"]', usage))
+    assert every.broker.key_usage == ("digitalSignature", "keyEncipherment")
+    deep = TEXT.replace("path_length = 1", "path_length = 3")
+    assert profiles.parse(deep).root.path_length == 3

@@ -276,17 +276,90 @@ def test_a_certificate_that_was_made_elsewhere_is_in_the_registry(
     assert "in the registry already" in again.message
 
 
-def test_a_certificate_of_another_ca_is_kept_and_cannot_be_revoked_here(
+def revoked(project: Project, name: str) -> Done:
+    words = ("ca", "revoke", name, "--reason", "superseded", "--yes")
+    return run(*words, "--project", project.root, "--passphrase-fd", FD, secrets=(SECRET,))
+
+
+def serial(path: Path) -> str:
+    return certificate.serial(x509.load_pem_x509_certificate(path.read_bytes()))
+
+
+def test_a_certificate_of_another_ca_is_kept_and_is_no_devices(
     corp: Path, project: Project
 ) -> None:
     key(corp, "pump")
     signed(corp, "pump", "pump-8", DEVICE, by="sub")
     files = (corp / "pump.pem", corp / "sub.pem", corp / "root.pem")
-    assert imported(project, *files).status == 0
-    words = ("ca", "revoke", "pump-8", "--reason", "superseded", "--yes")
-    result = run(*words, "--project", project.root, "--passphrase-fd", FD, secrets=(SECRET,))
-    assert "another CA" in result.message
+    result = imported(project, *files)
+    assert result.status == 0, result.err
+    assert "(other)" in result.out
+    registry = Registry.open(project.registry_path)
+    found = registry.certificate(serial(corp / "pump.pem"))
+    assert found is not None
+    assert (found.kind, found.device_id) == ("other", None)
+    assert registry.device("pump-8") is None
+    assert "neither a device nor a certificate" in revoked(project, "pump-8").message
+    assert "another CA" in revoked(project, found.serial_number).message
     audited(project.root)
+
+
+def test_a_certificate_of_another_ca_does_not_pass_for_a_device_of_ours(
+    corp: Path, project: Project
+) -> None:
+    key(corp, "pump")
+    signed(corp, "pump", "pump-8", DEVICE, by="own")
+    assert imported(project, corp / "pump.pem").status == 0
+    before = serial(corp / "pump.pem")
+    key(corp, "pump")
+    signed(corp, "pump", "pump-8", DEVICE, by="sub")
+    files = (corp / "pump.pem", corp / "sub.pem", corp / "root.pem")
+    result = imported(project, *files)
+    assert result.status == 1
+    assert "of another CA" in result.message
+    assert "firmshake ca sign" in result.hint
+    registry = Registry.open(project.registry_path)
+    assert registry.certificate(serial(corp / "pump.pem")) is None
+    assert [one.serial_number for one in registry.certificates(device_id="pump-8")] == [before]
+    audited(project.root)
+
+
+def numbered(corp: Path, name: str, number: int) -> None:
+    """The certificate again, by our root, with that serial number, which OpenSSL does not mind."""
+    words = ["x509", "-req", "-in", "csr", "-extfile", "ext", "-days", "900"]
+    words += ["-CA", "own.pem", "-CAkey", "own.key", "-set_serial", str(number)]
+    openssl(corp, *words, "-out", f"{name}.pem")
+
+
+@pytest.mark.parametrize(
+    ("number", "fits"), [(0, False), (-5, False), (1 << 159, False), ((1 << 159) - 1, True)]
+)
+def test_a_serial_number_that_no_revocation_list_can_have_is_refused(
+    corp: Path, project: Project, number: int, fits: bool
+) -> None:
+    key(corp, "pump")
+    signed(corp, "pump", "pump-9", DEVICE, by="own")
+    numbered(corp, "pump", number)
+    result = imported(project, corp / "pump.pem")
+    assert (result.status == 0) == fits, result.err
+    assert (Registry.open(project.registry_path).device("pump-9") is not None) == fits
+    if not fits:
+        assert "serial number" in result.message
+    else:
+        assert revoked(project, "pump-9").status == 0
+
+
+@pytest.mark.parametrize(("number", "fits"), [(0, False), (7, True)])
+def test_a_ca_that_no_revocation_list_can_have_is_refused(
+    corp: Path, project: Project, number: int, fits: bool
+) -> None:
+    key(corp, "new")
+    signed(corp, "new", "New Issuing", CA.replace("TRUE", "TRUE,pathlen:0") + IDS, by="own")
+    numbered(corp, "new", number)
+    before = store.read(project.ca_folder)
+    result = imported(project, corp / "new.pem", corp / "new.key")
+    assert (result.status == 0) == fits, result.err
+    assert (store.read(project.ca_folder) == before) != fits
 
 
 def test_an_expired_certificate_is_refused(corp: Path, project: Project) -> None:

@@ -15,6 +15,7 @@ import pytest
 from support import exported
 from support.exported import Fleet
 from support.mqttsession import ACCEPTED, Session, context, is_refused
+from support.readme import Shell, check_trial
 
 from firmshake import tools
 from firmshake.ca import authority
@@ -111,6 +112,12 @@ def test_a_revoked_device_is_refused_after_a_reload_and_the_others_go_on(
         assert is_refused(port, stolen_tls, "stolen")
         assert is_refused(port, stolen_tls, "stolen", resumed)
         assert not is_refused(port, kept_tls, "kept")
+
+
+def test_it_is_tried_out_as_the_readme_says(
+    fleet: Fleet, folder: Path, mosquitto: object, tmp_path: Path
+) -> None:
+    check_trial(folder / "README.txt", Shell(tmp_path / "bin"), fleet.project.root)
 
 
 def test_without_its_list_it_does_not_start(folder: Path) -> None:

@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support import exported
+from support import desk, exported
+from support.commands import FD, run
 from support.exported import Fleet
 from support.mqttsession import ACCEPTED, Session, context, is_refused
 from support.rabbitmq import rabbitmq
+from support.readme import Shell, check_trial, commands
 from support.servers import free_port
 
-from firmshake.ca import authority
+from firmshake.ca import authority, certificate, store
 from firmshake.exports.rabbitmq import RIGHTS_PORT
 
 
@@ -100,6 +102,19 @@ def test_nobody_else_gets_in(fleet: Fleet, folder: Path, tmp_path: Path) -> None
     assert not is_refused(port, context(tmp_path, fleet.root, fleet.device("pump")), "pump")
 
 
+def bring_list(fleet: Fleet, folder: Path, again: Path) -> None:
+    """Export again, and do what the README says then."""
+    fleet.export("rabbitmq", again, ["--at", str(folder)])
+    # what follows ends the connections of devices
+    typed = [
+        line
+        for line in commands(again / "README.txt", "The folder crl holds")
+        if "rabbitmqctl" not in line
+    ]
+    done = Shell(again.with_suffix(".bin"))(*typed, cwd=again)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_a_revoked_device_is_refused_without_a_restart_and_the_others_go_on(
     fleet: Fleet, folder: Path, tmp_path: Path, version: ssl.TLSVersion
@@ -112,10 +127,74 @@ def test_a_revoked_device_is_refused_without_a_restart_and_the_others_go_on(
         assert before.connect(name) == ACCEPTED
         resumed = before.line.session
     fleet.revoke(stolen)
-    again = tmp_path / "again"
-    fleet.export("rabbitmq", again)
-    for path in (again / "crl").iterdir():
-        path.replace(folder / "crl" / path.name)
+    bring_list(fleet, folder, tmp_path / "again")
     assert is_refused(port, stolen_tls, name)
     assert is_refused(port, stolen_tls, name, resumed)
     assert not is_refused(port, kept_tls, f"kept-{version.value}")
+
+
+def test_it_is_tried_out_as_the_readme_says(fleet: Fleet, folder: Path, tmp_path: Path) -> None:
+    check_trial(folder / "README.txt", Shell(tmp_path / "bin"), fleet.project.root)
+
+
+def with_root(fleet: Fleet, *words: str) -> None:
+    fds = ("--passphrase-fd", FD, "--root-passphrase-fd", FD)
+    secrets = (desk.PASSPHRASE, desk.PASSPHRASE)
+    done = run("ca", *words, *fds, "--project", fleet.project.root, secrets=secrets)
+    assert done.status == 0, done.err
+
+
+def renew_ca(fleet: Fleet) -> str:
+    """A new issuing CA; returns the serial number of the old."""
+    at = fleet.project.ca_folder
+    old = store.certificate(at, store.read(at).issuing)
+    with_root(fleet, "intermediate")
+    return certificate.serial(old)
+
+
+def revoke_ca(fleet: Fleet, serial: str) -> None:
+    with_root(fleet, "revoke", serial, "--reason", "cACompromise", "--yes")
+
+
+def test_after_a_renewal_the_devices_of_both_cas_get_in(
+    fleet: Fleet, folder: Path, tmp_path: Path
+) -> None:
+    port = fleet.project.broker.port
+    before = context(tmp_path, fleet.root, fleet.device("before"))
+    renew_ca(fleet)
+    bring_list(fleet, folder, tmp_path / "again")
+    after = context(tmp_path, fleet.root, fleet.device("after"))
+    assert not is_refused(port, before, "before")
+    assert not is_refused(port, after, "after")
+
+
+def test_the_devices_of_a_revoked_ca_are_refused_and_those_of_its_successor_are_not(
+    fleet: Fleet, folder: Path, tmp_path: Path
+) -> None:
+    port = fleet.project.broker.port
+    old_tls = context(tmp_path, fleet.root, fleet.device("of-the-old"))
+    old = renew_ca(fleet)
+    revoke_ca(fleet, old)
+    new_tls = context(tmp_path, fleet.root, fleet.device("of-the-new"))
+    assert not is_refused(port, old_tls, "of-the-old")  # nobody has told the broker yet
+    before = {path.name for path in (folder / "crl").iterdir()}
+    bring_list(fleet, folder, tmp_path / "again")
+    assert is_refused(port, old_tls, "of-the-old")
+    assert not is_refused(port, new_tls, "of-the-new")
+    # the old CA's own list is gone, too
+    assert len(before - {path.name for path in (folder / "crl").iterdir()}) == 1
+
+
+def test_the_roots_list_alone_refuses_the_devices_of_a_revoked_ca(
+    fleet: Fleet, folder: Path, tmp_path: Path
+) -> None:
+    """Whoever brings the lists without taking the old ones away has the old CA's still there."""
+    port = fleet.project.broker.port
+    old_tls = context(tmp_path, fleet.root, fleet.device("of-the-old"))
+    revoke_ca(fleet, renew_ca(fleet))
+    new_tls = context(tmp_path, fleet.root, fleet.device("of-the-new"))
+    fleet.export("rabbitmq", tmp_path / "again")
+    for path in (tmp_path / "again" / "crl").iterdir():
+        path.replace(folder / "crl" / path.name)
+    assert is_refused(port, old_tls, "of-the-old")
+    assert not is_refused(port, new_tls, "of-the-new")

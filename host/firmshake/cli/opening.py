@@ -12,6 +12,7 @@ import click
 
 from firmshake.cli import passphrase
 from firmshake.errors import Error, WrongSecret
+from firmshake.wording import printable
 
 if TYPE_CHECKING:  # slow to load, and each command has its own checks to make first
     from datetime import datetime
@@ -160,7 +161,7 @@ def _remembered(fleet: Project, places: Places, place: Place) -> bytes | None:
     try:
         return remembered.recall(remembered.entry(root, place))
     except Error as error:
-        click.echo(f"firmshake: {error.message}", err=True)
+        click.echo(f"firmshake: {printable(error.message)}", err=True)
         return None
 
 

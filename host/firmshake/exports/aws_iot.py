@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake.exports import aws_iot_readme, devicelist
+from firmshake.ca.certificate import fingerprint
+from firmshake.exports import aws_iot_deactivate, aws_iot_readme, devicelist
+from firmshake.exports.aws_iot_deactivate import RETIRED_CAS, REVOKED_CAS
 from firmshake.exports.aws_iot_readme import FUNCTION, ROLE, RULE, VERIFICATION, Account
 from firmshake.exports.devicelist import Listed, json_line, json_text
 from firmshake.exports.material import README, Files, Material, pem
@@ -25,6 +27,8 @@ POLICY = "firmshake-device"
 TEMPLATE = "firmshake-jitp"
 CA = "issuing-ca.crt"
 
+# UpdateCACertificate; which one is said on the command line
+_DEACTIVATE = {"newStatus": "INACTIVE", "newAutoRegistrationStatus": "DISABLE"}
 # a thing's name (CreateThing): no dot
 _THING = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 _THING_TYPE, _CERTIFICATE, _POLICY = "AWS::IoT::Thing", "AWS::IoT::Certificate", "AWS::IoT::Policy"
@@ -53,6 +57,10 @@ def files(
         "register-ca-jitr.json": json_text(_register(material, verification, jitp=False)),
         "create-topic-rule-jitr.json": json_text(_rule(account)),
         "start-thing-registration-task.json": json_text(_bulk(material, account)),
+        "deactivate-ca.json": json_text(_DEACTIVATE),
+        aws_iot_deactivate.NAME: aws_iot_deactivate.program(account.region),
+        REVOKED_CAS: _marks(material, revoked=True),
+        RETIRED_CAS: _marks(material, revoked=False),
         README: aws_iot_readme.text(material, account, verified=verification is not None),
     }
     if verification is not None:
@@ -89,6 +97,12 @@ LISTS: Mapping[str, Callable[[Iterable[Listed]], Iterator[bytes]]] = {
     "revoked.jsonl": revoked_lines,
     devicelist.NAME: devicelist.csv_lines,
 }
+
+
+def _marks(material: Material, *, revoked: bool) -> str:
+    """A line for each CA that issues no more: by which mark it is found among those at AWS."""
+    found = [one.certificate for one in material.retired if one.is_revoked == revoked]
+    return "".join(f"{fingerprint(one)}\n" for one in found)
 
 
 def _policy(account: Account) -> dict[str, object]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmshake.exports.aws_iot_deactivate import NAME as DEACTIVATE
+from firmshake.exports.aws_iot_deactivate import RETIRED_CAS, REVOKED_CAS
 from firmshake.exports.material import Material, readme
 
 ROLE = "firmshake-jitp"
@@ -92,9 +94,21 @@ def text(material: Material, account: Account, verified: bool) -> str:
             "  while read -r line; do\n"
             f'    aws iot update-certificate {where} --cli-input-json "$line"\n'
             "  done < revoked.jsonl\n"
-            "It counts at once, for connected devices too. A device that was revoked before its"
-            " first connection would be registered by JITP: register it first (devices.jsonl of"
+            "It counts within minutes, for connected devices too. A device that was revoked before"
+            " its first connection would be registered by JITP: register it first (devices.jsonl of"
             " an earlier export), or use JITR and look it up."
+        ),
+        "Revoked and retired CAs": (
+            "AWS does not learn by itself that a CA was revoked, and goes on to register what it"
+            " signs. After firmshake ca revoke of an intermediate export again, and have it"
+            " deactivated (INACTIVE, no registration any more), and every certificate that AWS has"
+            f" from it revoked, those that a thief had signed among them ({REVOKED_CAS} says which"
+            " CAs):\n"
+            f"  sh {DEACTIVATE} {REVOKED_CAS}\n"
+            "A CA that was renewed and not revoked may stay until each of its boards has connected"
+            " once, or is registered beforehand. Then let it register no more; its boards stay in:"
+            "\n"
+            f"  sh {DEACTIVATE} {RETIRED_CAS}"
         ),
     }
     return readme(f"AWS IoT Core for the fleet {material.fleet}", steps, notes)

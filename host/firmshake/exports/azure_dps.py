@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from firmshake.ca.certificate import fingerprint
 from firmshake.exports import devicelist
 from firmshake.exports.devicelist import Listed, json_line, json_text
 from firmshake.exports.material import README, Files, Material, pem, readme
@@ -51,10 +52,14 @@ def can_list(device_id: str) -> bool:
     return bool(_REGISTRATION.fullmatch(device_id))
 
 
-def name(material: Material) -> str:
-    """Return what the CA and the enrolment group of the fleet are called: lower case, hyphens."""
-    words = re.findall("[a-z0-9]+", material.fleet.lower())
-    return "-".join(["firmshake", *words])[:64].rstrip("-")
+def name(material: Material, ca: x509.Certificate | None = None) -> str:
+    """Return what a CA of the fleet and its enrolment group are called: lower case, hyphens.
+
+    `ca` is the one that issues by itself. Each has a name of its own, so that one can be turned
+    away beside the others.
+    """
+    words = "-".join(["firmshake", *re.findall("[a-z0-9]+", material.fleet.lower())])
+    return f"{words[:55].rstrip('-')}-{fingerprint(ca or material.issuing)[:8]}"
 
 
 def group(material: Material, verified: bool) -> dict[str, object]:
@@ -138,7 +143,7 @@ def _readme(material: Material, verified: bool) -> str:
             " along. The registration id, and the device id at the hub, is the certificate's common"
             " name; a hub lets a device into its own topics alone, by its nature. Azure makes no"
             " difference between upper and lower case there. After the intermediate is renewed,"
-            " export again and enrol the new one as a second group, or as the group's secondary."
+            " export again and enrol the new one as well: its group has another name."
         ),
         "Known beforehand: individual enrolments": (
             "A group lets in devices that the service has never heard of. To name each instead,"
@@ -157,8 +162,52 @@ def _readme(material: Material, verified: bool) -> str:
             "Where an enrolment of that name exists, the line is refused: change create to update"
             " in it."
         ),
+        "Revoked and retired CAs": _retired(material, service),
     }
     return readme(f"Azure Device Provisioning Service for the fleet {material.fleet}", steps, notes)
+
+
+def _retired(material: Material, service: str) -> str:
+    """What to do about the CAs that issue no more, which Azure goes on to trust."""
+    revoked = [name(material, one.certificate) for one in material.retired if one.is_revoked]
+    others = [name(material, one.certificate) for one in material.retired if not one.is_revoked]
+    parts = [
+        "Azure does not learn by itself that a CA was revoked, and goes on to let in what it signs."
+        " After firmshake ca revoke of an intermediate export again, and do what stands here then."
+    ]
+    if revoked:
+        parts.append("Disable the groups of the CAs that were revoked, at once:")
+        parts += [_disable(one, service) for one in revoked]
+        parts.append(
+            "What such a group has let in stays known to its hub, a thief's devices among it."
+            " Delete each of them there, and provision the boards again from the new CA:"
+        )
+        parts += [_expel(one) for one in revoked]
+    if others:
+        parts.append(
+            "These were renewed and not revoked. Once each of their boards has been provisioned"
+            " here, or has a certificate of the new CA, let them register no more:"
+        )
+        parts += [_disable(one, service) for one in others]
+    if not revoked and not others:
+        parts.append("So far no CA of this fleet was revoked or renewed.")
+    return "\n".join(parts)
+
+
+def _disable(one: str, service: str) -> str:
+    return (
+        f"  az iot dps enrollment-group update {service} --enrollment-id {one}"
+        " --provisioning-status disabled"
+    )
+
+
+def _expel(one: str) -> str:
+    asked = _rest("post", f"registrations/{one}/query", "'{}'")
+    return (
+        f"  {asked} --query '[].deviceId' -o tsv | while read -r id; do\n"
+        '    az iot hub device-identity delete --hub-name HUB --device-id "$id"\n'
+        "  done"
+    )
 
 
 def _rest(method: str, path: str, body: str) -> str:

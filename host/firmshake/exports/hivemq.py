@@ -142,8 +142,9 @@ def _readme(material: Material) -> str:
             f"  cp crl.pem {at}/{FOLDER}/crl.pem.new\n"
             f"  mv {at}/{FOLDER}/crl.pem.new {at}/{FOLDER}/crl.pem\n"
             "It counts for the next connection, without a restart. Where the list is missing or"
-            " has run out, nobody gets in. A device that is connected stays so until its"
-            " connection ends."
+            " has run out, nobody gets in. The list of a CA that was revoked is not in the new"
+            " file: all that this CA has signed is refused. A device that is connected stays so"
+            " until its connection ends."
         ),
         "The passphrases": (
             "truststore.p12 holds the root certificate, which is public; its passphrase is Java's"

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from firmshake.ca.certificate import own_key
+
 Files = dict[str, bytes | str]
 
 README = "README.txt"
@@ -51,6 +53,16 @@ class Material:
     issuing_key: str = ""
     at: str = ""
     user: str = ""
+
+    @property
+    def untrusted(self) -> frozenset[str]:
+        """The key identifiers of the CAs that were revoked: whatever they signed counts as revoked.
+
+        A key with several certificates is meant only where all of them are.
+        """
+        good = [one.certificate for one in self.retired if not one.is_revoked]
+        trusted = {own_key(one) for one in (self.issuing, *good)}
+        return frozenset({own_key(one.certificate) for one in self.retired} - trusted - {""})
 
     def path(self, name: str) -> str:
         """Return where the file `name` of the export is, as the broker's configuration says it."""
@@ -102,7 +114,7 @@ def trial(material: Material) -> str:
         "  firmshake ca issue trial --out trial\n"
         f"  {_round_trip(material, 'trial')}\n"
         "What it sends to the topic of another does not come back: the command ends with an error,"
-        " after ten seconds at the latest.\n"
+        " after five seconds at the latest.\n"
         f"  {_round_trip(material, 'other')}\n"
         "Revoke the identity when you are done, and see below what else revoking takes here:\n"
         "  firmshake ca revoke trial --reason cessationOfOperation\n"
@@ -116,7 +128,7 @@ def _round_trip(material: Material, device_id: str) -> str:
     topic = f"devices/{device_id}/hello"
     return (
         f"mosquitto_rr -V mqttv311 {where} --cert trial/trial.crt --key trial/trial.key -i trial"
-        f" -t {topic} -e {topic} -m hello -W 10"
+        f" -t {topic} -e {topic} -m hello -W 5"
     )
 
 

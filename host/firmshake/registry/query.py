@@ -6,7 +6,7 @@ bounded, and a long reading keeps no writer waiting.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -87,6 +87,16 @@ class Queries:
             wanted.append(CERTIFICATES.c.not_after >= since)
         return self._certificates(*wanted)
 
+    def revoked_among(self, serials: Sequence[str], issuer: str) -> set[str]:
+        """Return those of these serial numbers that `issuer` signed and that were revoked."""
+        query = select(CERTIFICATES.c.serial_number).where(
+            CERTIFICATES.c.serial_number.in_(serials),
+            CERTIFICATES.c.issuer == issuer,
+            CERTIFICATES.c.revoked_at.is_not(None),
+        )
+        with self._file.transaction(READ) as connection:
+            return set(connection.execute(query).scalars())
+
     def bodies(self) -> Iterator[tuple[CertificateRecord, bytes]]:
         """Yield all certificates with their records, as issued, as DER that nobody has checked."""
         for row in self._pages(select(*CERTIFICATE_COLUMNS, CERTIFICATES.c.der), CERTIFICATES.c.id):
@@ -121,7 +131,7 @@ class Queries:
             return issuance.last(connection)
 
     def altered(self) -> list[str]:
-        """Return how the file's tables and triggers are not those that firmshake makes, in words."""
+        """Return how tables and triggers are not those that firmshake makes, in words."""
         with self._file.transaction(READ) as connection:
             return list(structure.differences(connection))
 

@@ -24,6 +24,8 @@ from sqlalchemy import (
     event,
 )
 
+from firmshake.errors import Error
+
 # what `PRAGMA application_id` says, so that no other SQLite file passes for a registry: "fshk"
 APPLICATION_ID = 0x6673686B
 # what `PRAGMA user_version` says; it goes up when a table changes
@@ -45,7 +47,15 @@ class Moment(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds")
 
     def process_result_value(self, value: str | None, dialect: Any) -> datetime | None:
-        return None if value is None else datetime.fromisoformat(value)
+        if value is None:
+            return None
+        try:
+            found = datetime.fromisoformat(value)
+        except (ValueError, TypeError):
+            raise Error(
+                f"the registry is damaged: {value!r} is no date", hint="put back a copy of it"
+            ) from None
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 METADATA = MetaData()

@@ -25,6 +25,8 @@ _END = 0x04
 
 # How long a program may print nothing, unless its caller knows better
 LIMIT_S = 10.0
+# A program that prints on and on is given so many times as long
+_TALKATIVE = 6
 # A soft reset runs boot.py too
 SOFT_RESET_S = 15.0
 
@@ -183,10 +185,11 @@ class RawRepl:
     def _until(self, ending: bytes, limit_s: float) -> bytes:
         """What comes before `ending`; what comes after it is kept."""
         heard = self._held
+        ends = time.monotonic() + _TALKATIVE * limit_s
         while ending not in heard:
             data = self.wire.read(limit_s)
             entering.check_running(self.wire.name, heard[-_TAIL:] + data)
-            if not data:
+            if not data or time.monotonic() > ends:
                 raise Error(
                     f"the program on {self.wire.name} did not end within {limit_s:.0f} s",
                     hint="press the board's RESET button and run the same command again",

@@ -180,7 +180,7 @@ class _Sending:
         data, piece = self._blocks[number].wire, self._shape.piece
         pieces = len(data) // piece
         given = self._acks = 0
-        patience = _PATIENCE
+        patience, ends = _PATIENCE, time.monotonic() + _FLASH_S
         # a word ends it early: the last acknowledgement, or the whole receiver, may be lost
         while self._acks < pieces and not self._has_word():
             room = min(pieces, self._acks + _AHEAD) - given
@@ -195,8 +195,11 @@ class _Sending:
                 # what was lost would be waited for: the check will not hold, and it asks again
                 self._wire.write(bytes(piece))
             elif self._acks > before:
-                patience = _PATIENCE
+                patience, ends = _PATIENCE, time.monotonic() + _FLASH_S
                 self._tell(self._sent + self._acks * piece)
+            elif time.monotonic() > ends:
+                # it talks, but of something else
+                raise Noise(self._wire.name)
         self._sent += given * piece
         self._tell(self._sent)
 

@@ -13,6 +13,7 @@ from firmshake.boards.drivefiles import parse_boot_out, parse_info
 from firmshake.boards.row import Row
 from firmshake.boards.table import BOARDS, MICROPYTHON, Board, by_chip
 from firmshake.errors import Error
+from firmshake.esptool_words import NoBootloader
 from firmshake.firmware import Firmware
 from firmshake.firmwares.identify import File
 from firmshake.repl.entering import NoRepl
@@ -156,10 +157,15 @@ def _by_port(port: str, wish: Wish, watcher: Watcher) -> Way:
             named=named,
             version=wish.circuitpython,
         )
-    except Error as error:
+    except NoBootloader:
         if silence is None:
             raise
-        raise Error(f"{silence.message}; and {error.message}", error.hint) from None
+        raise Error(
+            f"{silence.message}, and no boot loader of an ESP32 answers there",
+            hint="an ESP32: hold BOOT, press and release RESET, release BOOT, then run the same"
+            " command; a Pico: hold BOOTSEL while you plug it in, and name the folder of its drive;"
+            " a charge-only cable gives this too",
+        ) from None
 
 
 def _answer(port: str, wish: Wish, watcher: Watcher) -> tuple[Answer | None, Error | None]:

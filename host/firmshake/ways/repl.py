@@ -13,6 +13,7 @@ from firmshake.boards import drivefiles, uniqueid
 from firmshake.boards.table import BOARDS, CIRCUITPYTHON, MICROPYTHON, TITLES, Runtime
 from firmshake.errors import Error
 from firmshake.listen import Port
+from firmshake.portfaults import CannotOpen, Gone
 from firmshake.repl import upload
 from firmshake.repl.entering import NoRepl
 from firmshake.repl.rawrepl import RawRepl
@@ -25,6 +26,10 @@ from firmshake.ways.way import Files, HasChip, Held, Seen, Watcher, left_aside
 ASK_S = 2.5
 
 _CTRL_D = b"\x04"
+# from a restart until a computer has the port of a board that is USB itself
+_BACK_S = 3.0
+_POLL_S = 0.1
+_AWAY = (Gone, CannotOpen)
 # how long a program takes to end at Ctrl-C
 _STOPPED_S = 0.3
 # a piece at a time, since a board may be short of memory
@@ -69,7 +74,7 @@ def asked(port: str, limit_s: float = ASK_S) -> Answer:
 
     Raises Error where the port can't be had, NoRepl where no REPL answers as it should.
     """
-    with serialport.open_port(port) as opened:
+    with _restarts_told(port), serialport.open_port(port) as opened:
         repl = RawRepl(Wire(opened))
         try:
             repl.enter(limit_s, may_reset=False)
@@ -80,7 +85,7 @@ def asked(port: str, limit_s: float = ASK_S) -> Answer:
             held, locked = _held(repl, running), _is_read_only(repl, running)
             answer = Answer(running, held, locked, *users)
             repl.leave()
-        except NoRepl:
+        except (NoRepl, Gone):
             raise
         except Error as error:
             # a noisy line, or a board that starts again and again: another way in may do
@@ -126,7 +131,9 @@ class Repl:
 
     def write(self, watcher: Watcher) -> None:
         watcher.begin("entering its REPL")
-        done = upload.upload(self._port, self._files, watcher.writing)
+        with _restarts_told(self._port, _AWAY):
+            _wait_for(self._port)
+            done = upload.upload(self._port, self._files, watcher.writing)
         what = f"{len(done.written)} files in {done.sent / 1024:.0f} KiB"
         watcher.step(
             f"sent {what} at {done.baud} baud in {done.seconds:.1f} s, read back by SHA-256"
@@ -146,7 +153,8 @@ class Repl:
 @contextlib.contextmanager
 def restarted(port: str) -> Iterator[Port]:
     """Give the open port of a board whose program begins anew: a soft reset, which all have."""
-    with serialport.open_port(port) as opened:
+    _wait_for(port)
+    with _restarts_told(port, _AWAY), serialport.open_port(port) as opened:
         try:
             # stop what runs; to the prompt for people, should it be in the raw REPL
             opened.write(b"\r\x03\x03\x02")
@@ -157,6 +165,44 @@ def restarted(port: str) -> Iterator[Port]:
             # TypeError: pyserial writes to a file descriptor that is closed already
             raise serialport.gone(port) from error
         yield opened
+
+
+class Restarts(NoRepl):
+    """The board starts again by itself, so that no REPL lasts."""
+
+    def __init__(self, port: str) -> None:
+        super().__init__(
+            f"the board on {port} restarts by itself",
+            hint="its power, its firmware or a program on it is at fault: use a shorter cable or"
+            " another USB port; then an ESP32 with --via esptool, a Pico by the drive that it shows"
+            " if BOOTSEL is held while it is plugged in",
+        )
+
+
+@contextlib.contextmanager
+def _restarts_told(port: str, faults: tuple[type[Error], ...] = (Gone,)) -> Iterator[None]:
+    """Tell a board that restarts from a cable that was pulled: it comes back by itself."""
+    try:
+        yield
+    except faults as error:
+        try:
+            _wait_for(port)
+        except Error:
+            raise error from None
+        raise Restarts(port) from None
+
+
+def _wait_for(port: str) -> None:
+    """Wait until the port can be had; one that is USB itself goes away when the board restarts."""
+    ends = time.monotonic() + _BACK_S
+    while True:
+        try:
+            serialport.open_port(port).close()
+            return
+        except Error:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(_POLL_S)
 
 
 def _unique_id(running: Running, chip: str) -> str:

@@ -11,6 +11,7 @@ from firmshake.cli import opening, parameters
 from firmshake.cli.ca import publishing
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 
 @click.command()
@@ -45,6 +46,8 @@ def command(folder: Path, names: tuple[str, ...], passphrase_fd: int | None) -> 
     path = fleet.broker_folder / BROKER_FILE
     ends = made.certificate.not_valid_after_utc
     click.echo(f"{path}: new certificate and key for the broker")
-    click.echo(f"  names        {', '.join(brokerrenewal.present_names(path, registry))}")
+    click.echo(
+        f"  names        {printable(', '.join(brokerrenewal.present_names(path, registry)))}"
+    )
     click.echo(f"  valid until  {ends:%Y-%m-%d %H:%M} UTC")
     publishing.show(fleet, lists)

@@ -13,8 +13,8 @@ import click
 from firmshake.cli import opening, parameters, passphrase
 from firmshake.endpoint import is_host
 from firmshake.errors import Error
-from firmshake.wording import printable
 from firmshake.exports import TARGETS
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ def command(
         files, lines = _cloud(target, material, account, region, proof)
     else:
         files, lines = _broker(target, material, keystore_passphrase_fd, dns), {}
-    exporting.write(out, files, lines, registry, now)
+    exporting.write(out, files, lines, registry, now, material.untrusted)
     _report(target, out, [*files, *lines], material)
 
 

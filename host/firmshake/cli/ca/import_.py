@@ -67,7 +67,9 @@ def _certificates(fleet: Project, registry: Registry, offered: Offered) -> None:
     places = store.read(fleet.ca_folder)
     every = (places.root, *places.intermediates)
     known = [store.certificate(fleet.ca_folder, place) for place in every]
-    found = importing.foreign(offered, datetime.now(UTC), known)
+    found = importing.foreign(
+        offered, datetime.now(UTC), known, lambda name: registry.device(name) is not None
+    )
     for one in found:
         offering.show(one.findings)
     importing.refuse([finding for one in found for finding in one.findings])

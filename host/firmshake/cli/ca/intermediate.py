@@ -9,6 +9,7 @@ import click
 
 from firmshake.cli import opening, parameters
 from firmshake.cli.ca import publishing, root
+from firmshake.wording import printable
 
 
 @click.command()
@@ -62,7 +63,7 @@ def command(
     )
     ends = made.certificate.not_valid_after_utc
     click.echo(f"{fleet.ca_folder / made.place.certificate}: the CA that issues from now on")
-    click.echo(f"  name         {made.subject}")
+    click.echo(f"  name         {printable(made.subject)}")
     click.echo(f"  valid until  {ends:%Y-%m-%d %H:%M} UTC")
     publishing.show(fleet, lists)
     click.echo("  until then it refuses the boards of the new CA, whose list it has not", err=True)

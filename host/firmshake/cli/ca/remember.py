@@ -41,6 +41,5 @@ def command(folder: Path, passphrase_fd: int | None) -> None:
     store.write(fleet.ca_folder, replace(store.read(fleet.ca_folder), keyring=True))
     for entry in secrets:
         click.echo(f"{name}: keeps {entry!r} for {remembered.SERVICE}")
-    click.echo(
-        f"{printable(str(fleet.ca_folder / store.FILE))}: commands look into the keyring from now on"
-    )
+    path = printable(str(fleet.ca_folder / store.FILE))
+    click.echo(f"{path}: commands look into the keyring from now on")

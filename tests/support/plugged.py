@@ -1,0 +1,105 @@
+"""Boards that are plugged in, a kind for each way onto one, and what provisions them."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from firmshake import provision, uf2
+from firmshake.firmwares.identify import File, identify
+from firmshake.image import Run
+from firmshake.project import Project
+from firmshake.registry import Registry
+from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi, rp2
+from firmshake.virtual.body import Body
+from firmshake.ways.choose import Wish
+from support import desk
+from support.desk import Notes
+
+AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
+_LIMIT_S = 10.0
+
+
+class Plugged(NamedTuple):
+    """A board, and what to wish for to have it provisioned; `drive` is there while it shows one."""
+
+    board: Body
+    wish: Wish
+    drive: Path | None = None
+
+
+Plug = Callable[..., contextlib.AbstractContextManager[Plugged]]
+
+
+@contextlib.contextmanager
+def esptool(folder: Path, **more: Any) -> Iterator[Plugged]:
+    with VirtualBoard(wifi=AIR, faster_than_life=True, **more) as board:
+        yield Plugged(board, Wish(board.url, "esptool"))
+
+
+@contextlib.contextmanager
+def repl(folder: Path, **more: Any) -> Iterator[Plugged]:
+    drive = folder / "RPI-RP2"
+    with VirtualPico(drive=drive, blank=False, wifi=AIR, faster_than_life=True, **more) as board:
+        yield Plugged(board, Wish(board.url))
+
+
+@contextlib.contextmanager
+def uf2_drive(folder: Path, **more: Any) -> Iterator[Plugged]:
+    drive = folder / "RPI-RP2"
+    with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True, **more) as board:
+        plugged = Plugged(board, Wish(str(drive), file=firmware(), console=board.url), drive)
+        shown(plugged)
+        yield plugged
+
+
+@contextlib.contextmanager
+def circuitpython_drive(folder: Path, **more: Any) -> Iterator[Plugged]:
+    drive = folder / "CIRCUITPY"
+    with VirtualCircuitPython(drive=drive, wifi=AIR, faster_than_life=True, **more) as board:
+        plugged = Plugged(board, Wish(str(drive), console=board.url), drive)
+        shown(plugged)
+        yield plugged
+
+
+@contextlib.contextmanager
+def circuitpython_repl(folder: Path, **more: Any) -> Iterator[Plugged]:
+    with VirtualCircuitPython(board="esp32-c3", wifi=AIR, faster_than_life=True, **more) as board:
+        yield Plugged(board, Wish(board.url))
+
+
+WAYS: dict[str, Plug] = {
+    "esptool": esptool,
+    "repl": repl,
+    "uf2": uf2_drive,
+    "drive": circuitpython_drive,
+    "circuitpython-repl": circuitpython_repl,
+}
+
+
+def firmware(board: str = "pico-w") -> File:
+    """A UF2 file that stands for MicroPython."""
+    model = rp2.pico(board)
+    runs = [Run(rp2.FLASH_BASE, rp2.standin(model))]
+    return identify(uf2.write(runs, model.families[0]))
+
+
+def shown(plugged: Plugged) -> None:
+    """Wait until the drive is there, if it is one."""
+    if plugged.drive is None:
+        return
+    ends = time.monotonic() + _LIMIT_S
+    while not any((plugged.drive / name).exists() for name in ("INFO_UF2.TXT", "boot_out.txt")):
+        assert time.monotonic() < ends
+        time.sleep(0.02)
+
+
+def provisioned(
+    made: Project, wish: Wish, notes: Notes | None = None, **more: Any
+) -> provision.Outcome:
+    """As the command does it."""
+    registry = Registry.open(made.registry_path)
+    return provision.provision(made, desk.authority(made), registry, wish, notes or Notes(), **more)
