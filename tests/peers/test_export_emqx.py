@@ -17,11 +17,8 @@ import pytest
 from support import desk, exported
 from support.commands import FD, run
 from support.exported import Fleet
-from support.mqttsession import context
 from support.rabbitmq import rabbitmq
 from support.servers import free_port
-
-from firmshake.ca import certificate, store
 
 
 @contextlib.contextmanager

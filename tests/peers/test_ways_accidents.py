@@ -282,7 +282,7 @@ def test_a_flash_that_is_too_small(made: Project, tmp_path: Path, device_id: str
 def test_the_serial_port_of_another_board_proves_nothing(
     made: Project, tmp_path: Path, device_id: str, way: str
 ) -> None:
-    with WAYS["repl"](tmp_path) as other, WAYS[way](tmp_path) as (board, wish, _):
+    with WAYS["repl"](tmp_path) as other, WAYS[way](tmp_path) as (_board, wish, _):
         provisioned(made, other.wish, device_id=f"{device_id}-other")
         wrong = Wish(wish.target, console=other.wish.target)
         error = refused(made, wrong, device_id)
