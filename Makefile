@@ -13,6 +13,9 @@ SETUP := sh setup/run.sh
 SECONDS := 60
 TARGET :=
 
+# Many tests wait for a board's own pace: on two cores, six at a time keep both busy
+WORKERS := 6
+
 .PHONY: help setup demo test lint bench score fuzz boards clean
 .DEFAULT_GOAL := help
 
@@ -40,7 +43,7 @@ lint: setup
 
 test: lint
 	@$(SETUP) --tests || echo "make test: going on without that: tests that want it will fail"
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n $(WORKERS)
 
 bench:
 	@$(SETUP) --benches

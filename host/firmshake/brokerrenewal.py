@@ -75,7 +75,18 @@ def _is_known(found: x509.Certificate, registry: Registry) -> bool:
     row = registry.certificate(certificates.serial(found))
     if row is None or row.kind != "broker" or row.revoked_at is not None:
         return False
+    if not any(_signed_by(row.issuer, ca, registry) for ca in _intermediates(registry)):
+        return False  # imported, from another CA
     return row.fingerprint_sha256 == certificates.fingerprint(found)
+
+
+def _intermediates(registry: Registry) -> list[str]:
+    return [row.serial_number for row in registry.certificates(kind="intermediate")]
+
+
+def _signed_by(issuer: str, serial_number: str, registry: Registry) -> bool:
+    body = registry.body(serial_number)
+    return body is not None and certificates.own_key(body) == issuer
 
 
 def _each_once(names: Sequence[str]) -> list[str]:

@@ -7,7 +7,9 @@ child process and the line that notes it, and again while the first one is being
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
@@ -19,6 +21,9 @@ SIGNALS = tuple(
 )
 
 _Handler = Callable[[int, FrameType | None], Any]
+
+
+_AGAIN_S = 0.02
 
 
 class Interrupted(KeyboardInterrupt):
@@ -41,10 +46,21 @@ def taken() -> Iterator[None]:
         _handle(_ignore)
         raise Interrupted(number)
 
-    before = _handle(interrupt)
+    def lost(unraisable: sys.UnraisableHookArgs) -> None:
+        # raised where Python can't raise, as in a finaliser: it comes again, a moment later
+        if not isinstance(unraisable.exc_value, Interrupted):
+            hook(unraisable)
+            return
+        _handle(interrupt)
+        again = (os.getpid(), unraisable.exc_value.number)
+        threading.Timer(_AGAIN_S, os.kill, again).start()
+
+    before, hook = _handle(interrupt), sys.unraisablehook
+    sys.unraisablehook = lost
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         _restore(before)
 
 

@@ -37,7 +37,7 @@ GITIGNORE = """\
 *.jsonl
 *.bin
 *.uf2
-broker/broker.pem
+broker.pem
 # It may hold a Wi-Fi password; take this line out if yours does not
 fleet.toml
 registry.sqlite*

@@ -28,6 +28,10 @@ __all__ = ["Outcome", "Watcher", "provision"]
 PROOF_S = 120.0
 
 
+# of the agent, in a row and without a verdict: one may be our own reset, and one a loose cable
+_MOST_STARTS = 5
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What came of one board; `verdict.ok` is the proof.
@@ -102,7 +106,7 @@ class _Work:
             way.left_alone()
             raise
         if known is not None:
-            watcher.step(f"it is provisioned as {known[0]}: nothing is written")
+            watcher.step(f"it is provisioned as {known[0]} already: nothing will be written")
             return self._once_more(*known)
         return self._written(device_id, identity)
 
@@ -219,11 +223,23 @@ class _Reporter:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._device_id: str | None = None
+        self._starts = 0
 
     def event(self, event: Event) -> None:
+        """Raises Error where the board starts again and again."""
+        self._watcher.event(event)
         if event.stage == "identity" and event.state == "ok":
             self._device_id = event.fields.get("device", self._device_id)
-        self._watcher.event(event)
+        if event.verdict is not None:
+            self._starts = 0
+        self._starts += event.stage == "boot" and "agent" in event.fields
+        if self._starts == _MOST_STARTS:
+            raise Error(
+                f"the board restarts again and again, {_MOST_STARTS} times without an end of its"
+                " climb",
+                hint="use a shorter cable, another USB port or a stronger supply; if that stays so,"
+                " write its firmware anew",
+            )
 
     def check(self, wanted: str, is_ready: bool) -> None:
         """Raise Error where it was another device, or may have been when it said that it is ready.

@@ -193,5 +193,5 @@ def test_a_serial_number_that_no_list_can_hold_is_not_revoked(made: Project) -> 
 
 def test_git_keeps_no_key(made: Project) -> None:
     ignored = (made.root / ".gitignore").read_text().splitlines()
-    assert {"*.key", "broker/broker.pem", "*.p12", "fleet.toml"} <= set(ignored)
+    assert {"*.key", "broker.pem", "*.p12", "fleet.toml"} <= set(ignored)
     assert project.load(made.root)

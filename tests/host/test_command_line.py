@@ -6,6 +6,7 @@ import errno
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import click
@@ -192,3 +193,22 @@ def test_what_was_ignored_stays_so() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_an_interruption_that_python_cannot_raise_comes_again(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In a finaliser an exception is lost, and Python prints a traceback of it."""
+
+    class Thing:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    with interrupts.taken():
+        thing = Thing()
+        with pytest.raises(interrupts.Interrupted):  # noqa: PT012
+            del thing
+            ends = time.monotonic() + 10
+            while time.monotonic() < ends:
+                time.sleep(0.001)
+    assert "Traceback" not in capsys.readouterr().err

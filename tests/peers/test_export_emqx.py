@@ -7,6 +7,8 @@ what a certificate names, takes all lists in it, and looks for that of the certi
 from __future__ import annotations
 
 import contextlib
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import desk, exported
-from support.commands import FD, run
+from support import exported
 from support.exported import Fleet
+from support.mqttsession import WAIT_S, context
 from support.rabbitmq import rabbitmq
 from support.servers import free_port
 
@@ -76,8 +78,36 @@ def port(fleet: Fleet, tmp_path: Path) -> Iterator[int]:
         yield port
 
 
-def with_root(fleet: Fleet, *words: str) -> None:
-    fds = ("--passphrase-fd", FD, "--root-passphrase-fd", FD)
-    secrets = (desk.PASSPHRASE, desk.PASSPHRASE)
-    done = run("ca", *words, *fds, "--project", fleet.project.root, secrets=secrets)
-    assert done.status == 0, done.err
+def gets_in(port: int, tls: ssl.SSLContext) -> bool:
+    """Whether the broker goes on after the handshake, to greet an AMQP client."""
+    try:
+        with (
+            socket.create_connection(("127.0.0.1", port), WAIT_S) as raw,
+            tls.wrap_socket(raw, server_hostname="127.0.0.1") as line,
+        ):
+            line.sendall(b"AMQP\x00\x00\x09\x01")
+            return line.recv(1) == b"\x01"  # a frame of a method: connection.start
+    except (ssl.SSLError, ConnectionError):
+        return False
+
+
+def test_one_address_with_all_lists_does_for_every_ca(
+    fleet: Fleet, port: int, tmp_path: Path
+) -> None:
+    def device(name: str) -> ssl.SSLContext:
+        return context(tmp_path, fleet.root, fleet.device(name))
+
+    before = device("before")
+    assert gets_in(port, before)
+    stolen = fleet.device("stolen")
+    old = fleet.renew_ca()
+    after = device("after")
+    assert gets_in(port, before)
+    assert gets_in(port, after)
+    assert gets_in(port, context(tmp_path, fleet.root, stolen))
+    fleet.revoke(stolen)
+    assert not gets_in(port, context(tmp_path, fleet.root, stolen))
+    assert gets_in(port, before)
+    fleet.revoke_ca(old)
+    assert not gets_in(port, before)
+    assert gets_in(port, after)

@@ -12,15 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support import desk, exported
-from support.commands import FD, run
+from support import exported
 from support.exported import Fleet
 from support.mqttsession import ACCEPTED, Session, context, is_refused
 from support.rabbitmq import rabbitmq
 from support.readme import Shell, check_trial, commands
 from support.servers import free_port
 
-from firmshake.ca import authority, certificate, store
+from firmshake.ca import authority
 from firmshake.exports.rabbitmq import RIGHTS_PORT
 
 
@@ -137,31 +136,12 @@ def test_it_is_tried_out_as_the_readme_says(fleet: Fleet, folder: Path, tmp_path
     check_trial(folder / "README.txt", Shell(tmp_path / "bin"), fleet.project.root)
 
 
-def with_root(fleet: Fleet, *words: str) -> None:
-    fds = ("--passphrase-fd", FD, "--root-passphrase-fd", FD)
-    secrets = (desk.PASSPHRASE, desk.PASSPHRASE)
-    done = run("ca", *words, *fds, "--project", fleet.project.root, secrets=secrets)
-    assert done.status == 0, done.err
-
-
-def renew_ca(fleet: Fleet) -> str:
-    """A new issuing CA; returns the serial number of the old."""
-    at = fleet.project.ca_folder
-    old = store.certificate(at, store.read(at).issuing)
-    with_root(fleet, "intermediate")
-    return certificate.serial(old)
-
-
-def revoke_ca(fleet: Fleet, serial: str) -> None:
-    with_root(fleet, "revoke", serial, "--reason", "cACompromise", "--yes")
-
-
 def test_after_a_renewal_the_devices_of_both_cas_get_in(
     fleet: Fleet, folder: Path, tmp_path: Path
 ) -> None:
     port = fleet.project.broker.port
     before = context(tmp_path, fleet.root, fleet.device("before"))
-    renew_ca(fleet)
+    fleet.renew_ca()
     bring_list(fleet, folder, tmp_path / "again")
     after = context(tmp_path, fleet.root, fleet.device("after"))
     assert not is_refused(port, before, "before")
@@ -173,8 +153,7 @@ def test_the_devices_of_a_revoked_ca_are_refused_and_those_of_its_successor_are_
 ) -> None:
     port = fleet.project.broker.port
     old_tls = context(tmp_path, fleet.root, fleet.device("of-the-old"))
-    old = renew_ca(fleet)
-    revoke_ca(fleet, old)
+    fleet.revoke_ca(fleet.renew_ca())
     new_tls = context(tmp_path, fleet.root, fleet.device("of-the-new"))
     assert not is_refused(port, old_tls, "of-the-old")  # nobody has told the broker yet
     before = {path.name for path in (folder / "crl").iterdir()}
@@ -191,7 +170,7 @@ def test_the_roots_list_alone_refuses_the_devices_of_a_revoked_ca(
     """Whoever brings the lists without taking the old ones away has the old CA's still there."""
     port = fleet.project.broker.port
     old_tls = context(tmp_path, fleet.root, fleet.device("of-the-old"))
-    revoke_ca(fleet, renew_ca(fleet))
+    fleet.revoke_ca(fleet.renew_ca())
     new_tls = context(tmp_path, fleet.root, fleet.device("of-the-new"))
     fleet.export("rabbitmq", tmp_path / "again")
     for path in (tmp_path / "again" / "crl").iterdir():

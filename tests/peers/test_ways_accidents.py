@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import pty
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from support.desk import Notes
 from support.plugged import AIR, WAYS, Plugged, provisioned
 
 from firmshake.boards.row import Row
+from firmshake.boards.table import Board
 from firmshake.errors import Error
 from firmshake.event import Event
+from firmshake.firmwares.identify import File
 from firmshake.firmwares.store import Store
 from firmshake.project import Project
 from firmshake.registry import Registry
@@ -35,6 +38,7 @@ from firmshake.virtual import (
 )
 from firmshake.virtual.body import Body
 from firmshake.ways import choose
+from firmshake.ways import repl as replway
 from firmshake.ways.choose import Wish
 
 
@@ -97,6 +101,12 @@ def mended(made: Project, wish: Wish, device_id: str) -> None:
 # the cable
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board that is unplugged stays so: nobody has to wait whether it comes back by itself."""
+    monkeypatch.setattr(replway, "_BACK_S", 0.0)
+
+
 class Unplugging(Notes):
     """Pulls the cable at a share of what is written."""
 
@@ -110,21 +120,21 @@ class Unplugging(Notes):
             self._board.unplug()
 
 
-@pytest.mark.parametrize("percent", [5, 50, 95])
 @pytest.mark.parametrize("way", WAYS)
 def test_unplugged_while_it_is_written(
-    made: Project, tmp_path: Path, device_id: str, way: str, percent: int
+    made: Project, tmp_path: Path, device_id: str, way: str, quick: None
 ) -> None:
     with WAYS[way](tmp_path) as (board, wish, drive):
-        with pytest.raises(Error) as caught:
-            provisioned(made, wish, Unplugging(board, percent), device_id=device_id)
-        assert "went away" in caught.value.message
-        assert "run the same command" in caught.value.hint
-        assert is_failed(made, device_id)
-        # a key that was on its way to a drive is not on this computer now
-        assert drive is None or not drive.exists()
-        board.replug()
-        plugged.shown(Plugged(board, wish, drive))
+        for percent in (5, 50, 95):
+            with pytest.raises(Error) as caught:
+                provisioned(made, wish, Unplugging(board, percent), device_id=device_id)
+            assert "went away" in caught.value.message
+            assert "again" in caught.value.hint
+            assert is_failed(made, device_id)
+            # a key that was on its way to a drive is not on this computer now
+            assert drive is None or not drive.exists()
+            board.replug()
+            plugged.shown(Plugged(board, wish, drive))
         mended(made, wish, device_id)
 
 
@@ -204,7 +214,7 @@ class Unplugged(Notes):
 
 
 def test_a_board_that_was_proved_is_not_when_it_goes_away_the_second_time(
-    made: Project, tmp_path: Path, device_id: str
+    made: Project, tmp_path: Path, device_id: str, quick: None
 ) -> None:
     with WAYS["repl"](tmp_path) as (board, wish, _):
         provisioned(made, wish, device_id=device_id)
@@ -272,10 +282,8 @@ def test_firmware_for_another_chip_is_refused(
 def test_a_flash_that_is_too_small(made: Project, tmp_path: Path, device_id: str) -> None:
     with WAYS["esptool"](tmp_path, faults=Faults(flash_size=1 << 20)) as (_, wish, _drive):
         error = refused(made, wish, device_id)
-    assert "1 MiB" in error.message or "flash" in error.message
+    assert "flash" in error.message
     assert is_unknown(made, device_id)
-    with WAYS["esptool"](tmp_path) as (_, wish, _drive):
-        mended(made, wish, device_id)
 
 
 @pytest.mark.parametrize("way", ["drive"])
@@ -300,9 +308,10 @@ def fill(url: str) -> None:
     """Leave no room on the board's filesystem."""
     with connected(url) as repl:
         repl.run(
-            "f = open('/mine', 'wb')\n"
-            "try:\n while f.write(bytes(4096)):\n  pass\nexcept OSError:\n pass\n"
-            "try:\n f.close()\nexcept OSError:\n pass\n"
+            "import os\nos.mkdir('/mine')\ntry:\n"
+            " for number in range(100):\n"
+            "  with open('/mine/%d' % number, 'wb') as f:\n   f.write(bytes(16384))\n"
+            "except OSError:\n pass\n"
         )
 
 
@@ -315,7 +324,7 @@ def test_a_filesystem_that_is_full(made: Project, tmp_path: Path, device_id: str
         assert "delete files of your own" in error.hint
         assert is_failed(made, device_id)
         with connected(wish.target) as repl:
-            repl.run("import os\nos.remove('/mine')\n")
+            repl.run("import os\nfor name in os.listdir('/mine'):\n os.remove('/mine/' + name)\n")
         mended(made, wish, device_id)
 
 
@@ -445,8 +454,6 @@ def test_a_repl_that_never_answers(made: Project, tmp_path: Path, device_id: str
         assert "says nothing" in error.message
         assert "no boot loader of an ESP32 answers" in error.message
         assert "BOOTSEL" in error.hint
-        error = refused(made, Wish(wish.target, "repl"), device_id)
-        assert "says nothing" in error.message
         assert is_unknown(made, device_id)
         board.faults = Faults()
         mended(made, wish, device_id)
@@ -459,34 +466,47 @@ def test_an_esp32_whose_repl_never_answers_is_written_through_its_boot_loader(
         mended(made, Wish(wish.target), device_id)
 
 
-def test_circuitpython_whose_repl_never_answers_is_written_on_its_drive(
+def test_circuitpython_whose_repl_never_answers(
     made: Project, tmp_path: Path, device_id: str
 ) -> None:
-    with WAYS["drive"](tmp_path, faults=Faults(dead_repl=True)) as (_, wish, _drive):
-        mended(made, wish, device_id)
-
-
-@pytest.mark.parametrize("way", ["repl", "drive", "circuitpython-repl"])
-def test_a_board_that_starts_again_and_again(
-    made: Project, tmp_path: Path, device_id: str, way: str
-) -> None:
-    with WAYS[way](tmp_path, faults=Faults(reboot_loop=True)) as (board, wish, _):
-        error = refused(made, wish, device_id)
-        assert "restart" in error.message
-        assert is_unknown(made, device_id) or is_failed(made, device_id)
+    """It starts anew by what is written, and perhaps reports before anybody listens."""
+    with WAYS["drive"](tmp_path, faults=Faults(dead_repl=True)) as (board, wish, drive):
+        said = "nothing"
+        try:
+            provisioned(made, wish, device_id=device_id, proof_s=3.0)
+        except Error as error:
+            said = error.message
+        device = Registry.open(made.registry_path).device(device_id)
+        assert device is not None
+        assert (device.state, said) in {("proved", "nothing"), ("failed", "the board is silent")}
         board.faults = Faults()
         board.unplug()
         board.replug()
-        plugged.shown(Plugged(board, wish, _))
+        plugged.shown(Plugged(board, wish, drive))
         mended(made, wish, device_id)
 
 
-def test_an_esp32_that_starts_again_and_again(
-    made: Project, tmp_path: Path, device_id: str
-) -> None:
-    with VirtualBoard(wifi=AIR, faults=Faults(reboot_loop=True)) as board:
-        error = refused(made, Wish(board.url), device_id, proof_s=3.0)
+@pytest.fixture
+def stuck(tmp_path: Path) -> Iterator[Project]:
+    """A project whose broker takes connections and says nothing: no climb comes to an end."""
+    project = desk.make_project(tmp_path / "stuck")
+    with socket.create_server((project.broker.host, project.broker.port), backlog=64):
+        yield project
+
+
+@pytest.mark.parametrize("way", ["esptool", "repl", "drive", "circuitpython-repl"])
+def test_a_board_that_starts_again_and_again(stuck: Project, tmp_path: Path, way: str) -> None:
+    with WAYS[way](tmp_path, faults=Faults(reboot_loop=True)) as (board, wish, drive):
+        error = refused(stuck, wish, "looping")
         assert "restart" in error.message
+        assert is_unknown(stuck, "looping") or is_failed(stuck, "looping")
+        board.faults = Faults()
+        board.unplug()
+        board.replug()
+        plugged.shown(Plugged(board, wish, drive))
+        notes = Notes()
+        outcome = provisioned(stuck, wish, notes, device_id="looping", proof_s=1.0)
+        assert outcome.verdict.stage in ("tcp", "tls")
 
 
 @pytest.mark.parametrize(
@@ -607,7 +627,14 @@ def test_a_blank_board_gets_what_is_kept_and_no_other_than_what_is_pinned(
         done = desk.firmshake(*command, cwd=made.root, environment=kept)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith("blank is proved")
-        # and a pin that is not kept is nothing to a board that has its firmware
-        (made.root / "fleet.toml").write_text(settings + pin)
-        done = desk.firmshake(*command, "--force", cwd=made.root, environment=kept)
-        assert done.returncode == 0, done.stderr
+
+
+def test_a_board_that_has_its_firmware_needs_none_that_is_kept(
+    made: Project, tmp_path: Path
+) -> None:
+    def stored(board: Board) -> File | None:
+        raise AssertionError(board)
+
+    with WAYS["esptool"](tmp_path) as (_, wish, _drive):
+        way = choose.choose(Wish(wish.target, "esptool", stored=stored), Notes())
+        assert "its filesystem will be replaced" in way.intends()

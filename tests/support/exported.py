@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firmshake import revocation
+from firmshake.ca import certificate, store
 from firmshake.ca.identity import Identity
 from firmshake.project import Project
 from firmshake.registry import Registry
 from support import desk
+from support.commands import FD, run
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,23 @@ class Fleet:
         revocation.publish(
             self.project, self.registry, lambda _: desk.PASSPHRASE, now=datetime.now(UTC)
         )
+
+    def renew_ca(self) -> str:
+        """Have a new issuing CA made; returns the serial number of the old."""
+        at = self.project.ca_folder
+        old = store.certificate(at, store.read(at).issuing)
+        self._with_root("intermediate")
+        return certificate.serial(old)
+
+    def revoke_ca(self, serial: str) -> None:
+        """Revoke an intermediate: broker/crl.pem is new."""
+        self._with_root("revoke", serial, "--reason", "cACompromise", "--yes")
+
+    def _with_root(self, *words: str) -> None:
+        fds = ("--passphrase-fd", FD, "--root-passphrase-fd", FD)
+        secrets = (desk.PASSPHRASE, desk.PASSPHRASE)
+        done = run("ca", *words, *fds, "--project", self.project.root, secrets=secrets)
+        assert done.status == 0, done.err
 
     def export(self, target: str, out: Path, words: Sequence[str] = ()) -> str:
         """Run the command as a user would; return what it printed."""

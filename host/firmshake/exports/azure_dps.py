@@ -160,7 +160,9 @@ def _readme(material: Material, verified: bool) -> str:
             "  az iot hub device-identity update --hub-name HUB --device-id ID --set"
             " status=disabled\n"
             "Where an enrolment of that name exists, the line is refused: change create to update"
-            " in it."
+            " in it. A board that is provisioned again, and good again, stays out until its"
+            " disabled enrolment is deleted:\n"
+            f"  az iot dps enrollment delete {service} --enrollment-id ID"
         ),
         "Revoked and retired CAs": _retired(material, service),
     }

@@ -106,8 +106,11 @@ def key_step(material: Material) -> str:
     )
 
 
-def trial(material: Material) -> str:
-    """Return the step of a README that shows whom the broker lets do what."""
+def trial(material: Material, more: str = "") -> str:
+    """Return the step of a README that shows whom the broker lets do what.
+
+    `more` is what else is to be tried while there is the identity for it.
+    """
     return (
         "Try it, where the project and mosquitto's clients are (Debian: mosquitto-clients). With an"
         " identity made for it, what is sent to its own topic comes back:\n"
@@ -116,6 +119,7 @@ def trial(material: Material) -> str:
         "What it sends to the topic of another does not come back: the command ends with an error,"
         " after five seconds at the latest.\n"
         f"  {_round_trip(material, 'other')}\n"
+        f"{more}"
         "Revoke the identity when you are done, and see below what else revoking takes here:\n"
         "  firmshake ca revoke trial --reason cessationOfOperation\n"
         "  rm -r trial"

@@ -145,9 +145,11 @@ def _readme(material: Material) -> str:
         "and then:\n"
         "  sudo systemctl enable --now firmshake-check",
         f"Start NanoMQ with it:\n  nanomq start --conf {at}/{CONF}",
-        trial(material),
-        "Try that check_identity.py is in force, too, before you rely on it: the first of these"
-        " commands with -i other in place of -i trial has to be refused.",
+        trial(
+            material,
+            "See that check_identity.py is in force, too, before you rely on it: the first of these"
+            " two commands with -i other in place of -i trial has to be refused.\n",
+        ),
     ]
     notes = {
         "Who gets in": (

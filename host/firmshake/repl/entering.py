@@ -32,6 +32,8 @@ _BANNER = re.compile(
 
 # What ROMs print first: the ESP32's, and the later chips'
 _ROM = re.compile(rb"rst:0x[0-9a-f]+ \(")
+# and CircuitPython, whose own words are all that some boards print when they start
+_CODE = b"\ncode.py output:"
 _LOOP = 3  # one may be our own reset, and one the opening of the port
 
 _PRINTABLE = frozenset(range(32, 127)) | {9, 10, 13, 27}
@@ -76,7 +78,7 @@ def enter(wire: Wire, limit_s: float = LIMIT_S, *, may_reset: bool = True) -> Ba
 
 def check_running(port: str, heard: bytes) -> None:
     """Raise Error where `heard`, from the middle of some work, is a board that starts anew."""
-    if _ROM.search(heard):
+    if _ROM.search(heard) or _CODE in heard:
         raise Error(
             f"the board on {port} restarted in the middle of the work",
             hint="run the same command again; where it happens again, its power or its firmware is"

@@ -234,7 +234,10 @@ def failed(port: str, traceback: str) -> Error:
             f"the board on {port} has too little memory free: {last}",
             hint="press its RESET button and run the same command again; a boot.py may hold it",
         )
-    return Error(f"the board on {port} could not do its part: {last}")
+    return Error(
+        f"the board on {port} could not do its part: {last}",
+        hint="check the cable and run the same command again; report this line if it comes back",
+    )
 
 
 def _text(data: bytes) -> str:

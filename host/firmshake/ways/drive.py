@@ -65,7 +65,7 @@ class Drive:
         with serialport.open_port(self._console):
             pass  # one that is not there, or that somebody else has, is told before the work
         aside = left_aside(self._file, self.seen.chip)
-        return f"it runs CircuitPython: its files are replaced on its drive{aside}"
+        return f"it runs CircuitPython: its files will be replaced on its drive{aside}"
 
     def held(self) -> Held | None:
         with _on(self._folder):

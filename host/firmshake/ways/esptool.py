@@ -76,12 +76,14 @@ class Esptool:
             aside = left_aside(self._find(board.chip) if self._named else None, board.chip)
             assert board.table is not None
             self._region = partitions.filesystem_region(board.table, board.flash_size)
-            return f"it runs MicroPython: that stays, and its filesystem is replaced{aside}"
+            return f"it runs MicroPython: that stays, its filesystem will be replaced{aside}"
         self._firmware, self._region = _plan(board, self._find(board.chip))
         self.seen = Seen(
             self.seen.title, self.seen.chip, self.seen.unique_id, self._firmware.micropython
         )
-        return f"it gets MicroPython {self._firmware.micropython} and its filesystem, in one run"
+        return (
+            f"it will get MicroPython {self._firmware.micropython} and its filesystem, in one run"
+        )
 
     def _intends_circuitpython(self) -> str:
         board, version = self._board, self._circuitpython
@@ -89,7 +91,7 @@ class Esptool:
         row, table = by_chip(board.chip), self._firmware.table
         self._region = filesystem_region(row, CIRCUITPYTHON, board.flash_size, table)
         self.seen = Seen(self.seen.title, self.seen.chip, self.seen.unique_id, version)
-        return f"it gets CircuitPython {version} and its filesystem, in one run"
+        return f"it will get CircuitPython {version} and its filesystem, in one run"
 
     def held(self) -> Held | None:
         return self._held

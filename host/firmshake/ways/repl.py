@@ -117,7 +117,7 @@ class Repl:
                 hint="name the folder where that drive is mounted instead of the port",
             )
         aside = left_aside(self._file, self.seen.chip)
-        return f"it runs {TITLES[self.runtime]}: its files are replaced over the REPL{aside}"
+        return f"it runs {TITLES[self.runtime]}: its files will be replaced over the REPL{aside}"
 
     def held(self) -> Held | None:
         return self._answer.held
@@ -132,12 +132,11 @@ class Repl:
     def write(self, watcher: Watcher) -> None:
         watcher.begin("entering its REPL")
         with _restarts_told(self._port, _AWAY):
-            _wait_for(self._port)
             done = upload.upload(self._port, self._files, watcher.writing)
         what = f"{len(done.written)} files in {done.sent / 1024:.0f} KiB"
-        watcher.step(
-            f"sent {what} at {done.baud} baud in {done.seconds:.1f} s, read back by SHA-256"
-        )
+        # USB has no such speed, whatever is set
+        speed = f" at {done.baud} baud" if done.baud != serialport.CONSOLE_BAUD else ""
+        watcher.step(f"sent {what}{speed} in {done.seconds:.1f} s, read back by SHA-256")
 
     @contextlib.contextmanager
     def heard(self, watcher: Watcher) -> Iterator[Port]:
@@ -153,7 +152,6 @@ class Repl:
 @contextlib.contextmanager
 def restarted(port: str) -> Iterator[Port]:
     """Give the open port of a board whose program begins anew: a soft reset, which all have."""
-    _wait_for(port)
     with _restarts_told(port, _AWAY), serialport.open_port(port) as opened:
         try:
             # stop what runs; to the prompt for people, should it be in the raw REPL

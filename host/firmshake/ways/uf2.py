@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import time
@@ -63,7 +64,7 @@ class Uf2:
                 f"{file.title} goes onto the drive by itself",
                 hint="copy it there; then its CIRCUITPY drive appears, which firmshake provisions",
             )
-        return f"it gets {file.title} and its filesystem, as one UF2 file"
+        return f"it will get {file.title} and its filesystem, as one UF2 file"
 
     def held(self) -> Held | None:
         return None  # the boot loader tells nothing of the flash
@@ -178,14 +179,25 @@ def _copy(path: Path, content: bytes, progress: Callable[[int, int], None]) -> N
             while done < len(content):
                 done += stream.write(content[done : done + _CHUNK])
                 progress(done, len(content))
+                if done < len(content) and not path.exists():
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             os.fsync(stream.fileno())
     except OSError as error:
         if done < len(content) or path.parent.exists():
-            why = (error.strerror or "").lower() if path.parent.exists() else "it went away"
+            if not path.parent.exists():
+                raise _gone(path.parent) from None
             raise Error(
-                f"can't write to the drive {path.parent}: {why}",
+                f"can't write to the drive {path.parent}: {(error.strerror or '').lower()}",
                 hint="hold BOOTSEL while you plug the board in, then run the same command again",
             ) from None
+
+
+def _gone(drive: Path) -> Error:
+    return Error(
+        f"the drive {drive} went away",
+        hint="hold BOOTSEL while you plug the board in again, then run the same command again: it"
+        " starts over",
+    )
 
 
 def _wait_until_gone(drive: Path) -> None:
