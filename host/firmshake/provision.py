@@ -200,7 +200,9 @@ class _Work:
                 f"what the board is can't be told before it runs: {self.way.seen.title}",
                 hint="give it a name: --id NAME",
             )
-        return deviceid.default_id(self.project.prefix, unique)
+        # a board keeps the name that it was given
+        known = self.registry.device_on(unique)
+        return known or deviceid.default_id(self.project.prefix, unique)
 
     def _common(self) -> dict[str, bytes]:
         if self.way.runtime == "circuitpython":

@@ -88,6 +88,14 @@ def test_a_board_that_is_provisioned_again_loses_its_earlier_certificate(made: P
     assert any(first.serial_number in step and "firmshake ca crl" in step for step in notes.steps)
 
 
+def test_a_board_keeps_the_name_that_it_was_given(made: Project) -> None:
+    with VirtualBoard(wifi=AIR, faster_than_life=True, mac=bytes.fromhex("240ac4000077")) as board:
+        first = provisioned(made, board.url, Notes(), device_id="named")
+        again = provisioned(made, board.url, Notes(), force=True)
+    assert (first.device_id, again.device_id) == ("named", "named")
+    assert again.serial_number != first.serial_number
+
+
 def test_the_id_of_another_board_is_taken_over_only_on_request(made: Project) -> None:
     registry = Registry.open(made.registry_path)
     registry.set_state("pump", "planned", unique_id="24:0a:c4:00:00:01")

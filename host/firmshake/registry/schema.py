@@ -64,7 +64,7 @@ DEVICES = Table(
     "devices",
     METADATA,
     Column("device_id", String(64), primary_key=True),
-    Column("unique_id", String(64)),
+    Column("unique_id", String(64), index=True),
     Column("chip", String(64)),
     Column("firmware", String(200)),
     Column("state", String(16), nullable=False),

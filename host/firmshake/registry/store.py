@@ -145,6 +145,17 @@ class Registry(Queries, Deliveries):
             row = connection.execute(query).mappings().first()
         return None if row is None else device_of(row)
 
+    def device_on(self, unique_id: str) -> str | None:
+        """Return the id of the device that the board with this unique id was last, or None."""
+        query = (
+            select(DEVICES.c.device_id)
+            .where(DEVICES.c.unique_id == unique_id)
+            .order_by(DEVICES.c.changed_at.desc())
+            .limit(1)
+        )
+        with self._file.transaction(READ) as connection:
+            return connection.execute(query).scalar()
+
     def devices(self) -> list[DeviceRecord]:
         """Return all devices, by id."""
         with self._file.transaction(READ) as connection:
