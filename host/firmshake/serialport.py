@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 
@@ -48,10 +49,31 @@ def open_port(url: str, baud: int = CONSOLE_BAUD) -> serial.SerialBase:
             # Elsewhere both lines rise together, which no auto-reset circuit takes as a reset;
             # Windows drivers raise them one after the other
             port.rts = port.dtr = False
-        port.open()
+        _open(port)
     except (OSError, ValueError) as error:
         raise with_holder(portfaults.cannot_open(url, str(error)), url) from None
     return port
+
+
+def _open(port: serial.SerialBase) -> None:
+    """Open it so that its socket, where it has one, is closed in any case.
+
+    pyserial's RFC 2217 client leaves a socket open whose other end is gone.
+    """
+    close = port.close
+
+    def closed() -> None:
+        held = getattr(port, "_socket", None)
+        close()
+        if isinstance(held, socket.socket):
+            held.close()
+
+    port.close = closed
+    try:
+        port.open()
+    except BaseException:
+        port.close()
+        raise
 
 
 def reset(port: serial.SerialBase) -> None:

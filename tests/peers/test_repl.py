@@ -319,7 +319,8 @@ def test_unplugged_at_any_percent_the_old_files_are_whole_and_the_same_command_r
         with pytest.raises(Error, match="went away") as caught:
             upload.upload(board.url, new, fast=None, may_reset=False)
         assert "run the same command" in caught.value.hint
-        assert not check_whole(board, old, new)
+        # so near the end that all may have come: then all of the new ones are there
+        assert not check_whole(board, old, new) or share == 100
         upload.upload(board.url, new)
         assert ours(held(board)) == new
         assert check_whole(board, old, new)
@@ -442,12 +443,19 @@ def test_a_board_that_restarts_again_and_again_is_said_to_do_so() -> None:
 def test_a_program_that_swallows_ctrl_c_is_said_to_do_so() -> None:
     main = b"""
 print("busy")
-while True:
-    try:
-        while True:
+def wait():
+    while True:
+        try:
+            while True:
+                pass
+        except KeyboardInterrupt:
             pass
+while True:
+    # a second one may come while the first is caught
+    try:
+        wait()
     except KeyboardInterrupt:
-        print("never")
+        pass
 """
     with board_with({"/main.py": main}) as board, pytest.raises(entering.NoRepl) as caught:
         running.identify(board.url, may_reset=False)

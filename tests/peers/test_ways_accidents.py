@@ -498,7 +498,8 @@ def stuck(tmp_path: Path) -> Iterator[Project]:
 def test_a_board_that_starts_again_and_again(stuck: Project, tmp_path: Path, way: str) -> None:
     with WAYS[way](tmp_path, faults=Faults(reboot_loop=True)) as (board, wish, drive):
         error = refused(stuck, wish, "looping")
-        assert "restart" in error.message
+        # between two starts a port that is USB itself is not there
+        assert "restart" in error.message or "cannot be opened" in error.message
         assert is_unknown(stuck, "looping") or is_failed(stuck, "looping")
         board.faults = Faults()
         board.unplug()
