@@ -153,6 +153,7 @@ def test_a_line_that_is_slow_beyond_patience(faults: Faults, answers: bool) -> N
 _ON_A_DRIVE = """
 "$@" &
 until test -e "$DRIVE/INFO_UF2.TXT" -o -e "$DRIVE/boot_out.txt"; do sleep 0.1; done
+test -z "$LOCKED" || until test ! -w "$DRIVE"; do sleep 0.05; done
 cp "$FILE" "$DRIVE/new" && echo copied
 kill -TERM $!
 wait $!
@@ -166,10 +167,12 @@ def copied_to(tmp_path: Path, *options: str) -> subprocess.CompletedProcess[str]
     file.write_bytes(uf2.file(bytes(100_000), family=rp2.RP2350_ARM_S))
     within = ["unshare", "--mount", *(["--user", "--map-root-user"] if os.getuid() else [])]
     drive = tmp_path / "drive"
+    # its own files come before it is locked
+    locked = "yes" if "read-only-drive" in options else ""
     virtual = [sys.executable, "-m", "firmshake", "virtual", "--drive", str(drive), *options]
     return subprocess.run(
         [*within, "sh", "-c", _ON_A_DRIVE, "sh", *virtual],
-        env={**os.environ, "DRIVE": str(drive), "FILE": str(file)},
+        env={**os.environ, "DRIVE": str(drive), "FILE": str(file), "LOCKED": locked},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
