@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import random
 import re
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 import serial
+from support.boardtools import ESPTOOL_PATIENCE_S, done, esptool, read_until
 
 from firmshake import firmware
 from firmshake.virtual import VirtualBoard, standin_firmware
 
 MIB = 1 << 20
 # no line of the product's is that slow: only a hang gets here
-PATIENCE_S = 120
 
 CHIPS = [
     ("ESP32-S2", "ESP32-S2 (revision v1.0)", "0x1000"),
@@ -28,31 +25,6 @@ CHIPS = [
     ("ESP32-C3", "ESP32-C3 (QFN32) (revision v0.4)", "0x0"),
     ("ESP32-C6", "ESP32-C6 (QFN40) (revision v0.1)", "0x0"),
 ]
-
-
-def esptool(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "esptool", "--port", url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
-def done(url: str, *arguments: str) -> str:
-    run = esptool(url, *arguments)
-    assert run.returncode == 0, run.stdout
-    return run.stdout
-
-
-def read_until(port: serial.SerialBase, wanted: bytes) -> bytes:
-    seen, deadline = b"", time.monotonic() + PATIENCE_S
-    while wanted not in seen:
-        assert time.monotonic() < deadline, seen
-        seen += port.read(max(1, port.in_waiting))
-    return seen
 
 
 @pytest.mark.parametrize(("chip", "described", "offset"), CHIPS)
@@ -104,7 +76,7 @@ def test_a_blank_board_is_flashed_and_runs_the_real_micropython(tmp_path: Path, 
             port.write(b"sys.platform, sys.implementation._machine, os.uname()[0]\r")
             called = chip.replace("-", "")
             machine = f"Generic {called} module with {called}"
-            read_until(port, f"('esp32', '{machine}', 'esp32')".encode())
+            read_until(port, f"('esp32', '{machine}', 'esp32')".encode(), ESPTOOL_PATIENCE_S)
         finally:
             port.close()
 
@@ -123,6 +95,8 @@ def test_firmware_of_another_chip_is_refused_by_esptool_and_does_not_start(tmp_p
         port = serial.serial_for_url(board.url, 115200, timeout=0.2)
         try:
             board.press_reset()
-            read_until(port, b"nothing to start: the bootloader is for another chip")
+            read_until(
+                port, b"nothing to start: the bootloader is for another chip", ESPTOOL_PATIENCE_S
+            )
         finally:
             port.close()

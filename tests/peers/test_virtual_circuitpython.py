@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import serial
 from support import pki, timeserver
+from support.boardtools import console, mpremote, read_until, wait_until
 from support.broker import mosquitto
 
 from firmshake import circuitpython, reader, verdict
@@ -24,43 +21,6 @@ from firmshake.virtual import Cut, Faults, VirtualCircuitPython, Wifi
 PATIENCE_S = 60
 
 
-@contextmanager
-def console(board: VirtualCircuitPython) -> Iterator[serial.SerialBase]:
-    port = serial.serial_for_url(board.url, 115200, timeout=0.1)
-    try:
-        yield port
-    finally:
-        port.close()
-
-
-def read_until(port: serial.SerialBase, wanted: bytes) -> bytes:
-    seen, deadline = b"", time.monotonic() + PATIENCE_S
-    while wanted not in seen:
-        assert time.monotonic() < deadline, seen
-        seen += port.read(max(1, port.in_waiting))
-    return seen
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def mpremote(board: VirtualCircuitPython, *arguments: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
-    return run.stdout
-
-
 def put(folder: Path, files: dict[str, bytes]) -> None:
     for name, data in files.items():
         path = folder / name.lstrip("/")
@@ -70,7 +30,7 @@ def put(folder: Path, files: dict[str, bytes]) -> None:
 
 def test_the_drive_says_what_the_board_is_and_runs_what_is_copied(tmp_path: Path) -> None:
     drive = tmp_path / "CIRCUITPY"
-    with VirtualCircuitPython(drive=drive) as board, console(board) as port:
+    with VirtualCircuitPython(drive=drive) as board, console(board.url) as port:
         told = drivefiles.parse_boot_out((drive / "boot_out.txt").read_text())
         assert told is not None
         assert (told.board_id, told.uid) == ("raspberry_pi_pico2_w", board.uid)
@@ -86,7 +46,7 @@ def test_the_drive_says_what_the_board_is_and_runs_what_is_copied(tmp_path: Path
 
 
 def test_at_the_prompt_the_drive_may_change(tmp_path: Path) -> None:
-    with VirtualCircuitPython(drive=tmp_path / "drive") as board, console(board) as port:
+    with VirtualCircuitPython(drive=tmp_path / "drive") as board, console(board.url) as port:
         port.write(b"\r\x03")
         read_until(port, b">>> ")
         put(board.root, {"code.py": b"print('changed')\n"})
@@ -101,19 +61,19 @@ def test_mpremote_runs_and_copies_where_there_is_no_drive(tmp_path: Path) -> Non
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(bytes(range(256)) * 5)
     with VirtualCircuitPython(board="esp32-c3") as board:
-        assert mpremote(board, "exec", "import sys; print(sys.implementation.name)") == (
+        assert mpremote(board.url, "exec", "import sys; print(sys.implementation.name)") == (
             "circuitpython\n"
         )
         # mpremote does not understand CircuitPython's word for a file that is not there
-        mpremote(board, "exec", "open('/copied', 'w').close()")
-        mpremote(board, "fs", "cp", str(source), ":/copied")
-        mpremote(board, "fs", "cp", ":/copied", str(back))
+        mpremote(board.url, "exec", "open('/copied', 'w').close()")
+        mpremote(board.url, "fs", "cp", str(source), ":/copied")
+        mpremote(board.url, "fs", "cp", ":/copied", str(back))
         assert back.read_bytes() == source.read_bytes()
         code = "import microcontroller; print(microcontroller.cpu.uid.hex())"
         # the digits of each byte of the base address are swapped
-        assert mpremote(board, "exec", code) == "42a04c214365\n"
+        assert mpremote(board.url, "exec", code) == "42a04c214365\n"
         opened = "try:\n open('/../../../etc/passwd')\nexcept OSError as e:\n print(e.errno)"
-        assert mpremote(board, "exec", opened) == "2\n"
+        assert mpremote(board.url, "exec", opened) == "2\n"
 
 
 @pytest.mark.parametrize(
@@ -127,8 +87,8 @@ def test_with_a_drive_only_boot_py_lets_python_write(
         "except OSError as e:\n print(e.errno)"
     )
     with VirtualCircuitPython(drive=tmp_path / "drive", files={"boot.py": boot}) as board:
-        assert mpremote(board, "exec", code) == told + "\n"
-        with console(board) as port:
+        assert mpremote(board.url, "exec", code) == told + "\n"
+        with console(board.url) as port:
             port.write(b"\r\x03import storage; storage.remount('/', readonly=False)\r")
             if told == "30":
                 read_until(port, b"RuntimeError: Cannot remount")
@@ -178,7 +138,7 @@ def test_the_agent_comes_to_ready_on_it(tmp_path: Path, has_drive: bool) -> None
         name = "pico-2-w" if has_drive else "esp32-c3"
         with VirtualCircuitPython(drive=drive, board=name, wifi=wifi) as board:
             put(board.root, files)
-            with console(board) as line:
+            with console(board.url) as line:
                 board.press_reset()
                 assert climbed(line).verdict == "ready"
 
@@ -206,4 +166,4 @@ def test_a_full_filesystem_without_a_drive(faults: dict[str, bool], code: str) -
         "except OSError as e:\n print(e.errno)"
     )
     with VirtualCircuitPython(board="esp32", faults=Faults(**faults)) as board:  # type: ignore[arg-type]
-        assert mpremote(board, "exec", program) == code + "\n"
+        assert mpremote(board.url, "exec", program) == code + "\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from support.boardtools import ESPTOOL_PATIENCE_S, done, esptool, read_until
 
 from firmshake.virtual import VirtualBoard, standin_firmware
 
@@ -29,31 +30,6 @@ def loader() -> Iterator[VirtualBoard]:
     """A board in download mode, on plain TCP too."""
     with VirtualBoard(boot_held=True, raw_port=0) as board:
         yield board
-
-
-def esptool(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "esptool", "--port", url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-
-
-def done(url: str, *arguments: str) -> str:
-    run = esptool(url, *arguments)
-    assert run.returncode == 0, run.stdout
-    return run.stdout
-
-
-def read_until(port: serial.SerialBase, wanted: bytes) -> bytes:
-    seen, deadline = b"", time.monotonic() + PATIENCE_S
-    while wanted not in seen:
-        assert time.monotonic() < deadline, seen
-        seen += port.read(max(1, port.in_waiting))
-    return seen
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -70,7 +46,7 @@ def test_esptool_resets_the_board_into_its_bootloader_and_back() -> None:
         try:
             # neither closing nor opening a port resets; the tool did, and MicroPython runs
             port.write(b"\r\x03")
-            seen = read_until(port, b">>> ")
+            seen = read_until(port, b">>> ", ESPTOOL_PATIENCE_S)
             assert b"rst:" not in seen
         finally:
             port.close()
@@ -139,8 +115,8 @@ def test_a_blank_board_prints_that_its_header_is_invalid() -> None:
     with VirtualBoard(blank=True) as board:
         port = serial.serial_for_url(board.url, 115200, timeout=0.2)
         try:
-            seen = read_until(port, b"rst:0x10 (RTCWDT_RTC_RESET)")
-            seen += read_until(port, b"invalid header: 0xffffffff\r\n")
+            seen = read_until(port, b"rst:0x10 (RTCWDT_RTC_RESET)", ESPTOOL_PATIENCE_S)
+            seen += read_until(port, b"invalid header: 0xffffffff\r\n", ESPTOOL_PATIENCE_S)
         finally:
             port.close()
     assert b"MicroPython" not in seen

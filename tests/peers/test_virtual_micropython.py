@@ -15,42 +15,13 @@ import littlefs
 import pytest
 import serial
 from support import pki, servers
+from support.boardtools import console, mpremote, read_until
 
 from firmshake.virtual import VirtualBoard, Wifi, standin_firmware
 
 FILESYSTEM = 0x200000
 # no line of the product's is that slow: only a hang gets here
 PATIENCE_S = 60
-
-
-@contextmanager
-def console(board: VirtualBoard, baud: int = 115200) -> Iterator[serial.SerialBase]:
-    port = serial.serial_for_url(board.url, baud, timeout=0.1)
-    try:
-        yield port
-    finally:
-        port.close()
-
-
-def read_until(port: serial.SerialBase, wanted: bytes) -> bytes:
-    seen, deadline = b"", time.monotonic() + PATIENCE_S
-    while wanted not in seen:
-        assert time.monotonic() < deadline, seen
-        seen += port.read(max(1, port.in_waiting))
-    return seen
-
-
-def mpremote(board: VirtualBoard, *arguments: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
-    return run.stdout
 
 
 def filesystem(files: dict[str, bytes], blocks: int = 512) -> bytes:
@@ -88,7 +59,7 @@ def test_what_was_flashed_runs_after_reset() -> None:
     main = b"import greeting, sys\nprint('it is', greeting.WORD, sys.path)\n"
     with (
         flashed({"main.py": main, "lib/greeting.py": b"WORD = 'firm'"}) as board,
-        console(board) as port,
+        console(board.url) as port,
     ):
         board.press_reset()
         seen = read_until(port, b">>> ")
@@ -99,7 +70,7 @@ def test_what_was_flashed_runs_after_reset() -> None:
 
 def test_what_the_board_writes_is_in_its_flash_and_survives_a_reset() -> None:
     main = b"with open('n', 'a') as f:\n f.write('x')\nprint('wrote', open('n').read())\n"
-    with flashed({"main.py": main}) as board, console(board) as port:
+    with flashed({"main.py": main}) as board, console(board.url) as port:
         for _ in range(3):
             board.press_reset()
             read_until(port, b">>> ")
@@ -112,7 +83,7 @@ def test_what_the_board_writes_is_in_its_flash_and_survives_a_reset() -> None:
 
 
 def test_an_erased_filesystem_is_formatted_and_a_damaged_one_is_left_alone() -> None:
-    with VirtualBoard() as board, console(board) as port:
+    with VirtualBoard() as board, console(board.url) as port:
         board.flash.erase(FILESYSTEM, 2 << 20)
         board.press_reset()
         assert b"Performing initial setup" in read_until(port, b">>> ")
@@ -125,22 +96,22 @@ def test_an_erased_filesystem_is_formatted_and_a_damaged_one_is_left_alone() -> 
 
 
 def test_mpremote_executes_copies_and_lists(idle: VirtualBoard, tmp_path: Path) -> None:
-    assert mpremote(idle, "exec", "print(6 * 7)") == "42\n"
+    assert mpremote(idle.url, "exec", "print(6 * 7)") == "42\n"
     source, back = tmp_path / "source", tmp_path / "back"
     source.write_bytes(bytes(range(256)) * 5)
-    mpremote(idle, "fs", "cp", str(source), ":/copied")
-    assert "1280 copied" in mpremote(idle, "fs", "ls", ":/")
-    mpremote(idle, "fs", "cp", ":/copied", str(back))
+    mpremote(idle.url, "fs", "cp", str(source), ":/copied")
+    assert "1280 copied" in mpremote(idle.url, "fs", "ls", ":/")
+    mpremote(idle.url, "fs", "cp", ":/copied", str(back))
     assert back.read_bytes() == source.read_bytes()
 
 
 def test_mpremote_stops_a_program_that_never_ends() -> None:
     with flashed({"main.py": b"while True:\n print('tick')\n"}) as board:
-        assert mpremote(board, "exec", "print('stopped')") == "stopped\n"
+        assert mpremote(board.url, "exec", "print('stopped')") == "stopped\n"
 
 
 def test_an_error_shows_the_programs_lines_and_none_of_the_boards_own(idle: VirtualBoard) -> None:
-    with console(idle) as port:
+    with console(idle.url) as port:
         port.write(b"\r\x03\x01")
         read_until(port, b"raw REPL; CTRL-B to exit\r\n>")
         port.write(b"print('before')\n1/0\x04")
@@ -155,7 +126,7 @@ def test_an_error_shows_the_programs_lines_and_none_of_the_boards_own(idle: Virt
 
 
 def test_the_prompt_for_people_edits_continues_and_restarts(idle: VirtualBoard) -> None:
-    with console(idle) as port:
+    with console(idle.url) as port:
         port.write(b"\r\x03")
         read_until(port, b">>> ")
         port.write(b"12\x7f3 * 2\r")
@@ -168,7 +139,7 @@ def test_the_prompt_for_people_edits_continues_and_restarts(idle: VirtualBoard) 
 
 
 def test_two_interrupts_at_once_leave_the_board_at_its_prompt() -> None:
-    with flashed({"main.py": b"while True:\n pass\n"}) as board, console(board) as port:
+    with flashed({"main.py": b"while True:\n pass\n"}) as board, console(board.url) as port:
         port.write(b"\r\x03\x03")
         read_until(port, b">>> ")
         port.write(b"6 * 7\r")
@@ -176,11 +147,11 @@ def test_two_interrupts_at_once_leave_the_board_at_its_prompt() -> None:
 
 
 def test_the_computers_files_cannot_be_seen(idle: VirtualBoard) -> None:
-    listed = mpremote(idle, "exec", "import os; print(sorted(os.listdir('/')))")
+    listed = mpremote(idle.url, "exec", "import os; print(sorted(os.listdir('/')))")
     assert "etc" not in listed
     assert "boot.py" in listed
     opened = mpremote(
-        idle, "exec", "try:\n open('/etc/passwd')\nexcept OSError as e:\n print(e.errno)"
+        idle.url, "exec", "try:\n open('/etc/passwd')\nexcept OSError as e:\n print(e.errno)"
     )
     assert opened == "2\n"
 
@@ -203,7 +174,7 @@ def test_wifi_ends_as_on_an_esp32(
         "w.active(False)\n"
     )
     connected = status == 1010
-    assert mpremote(idle, "exec", code) == f"True\n{status} {connected} {connected}\n"
+    assert mpremote(idle.url, "exec", code) == f"True\n{status} {connected} {connected}\n"
 
 
 def test_seconds_count_from_2000_and_the_machine_is_itself(idle: VirtualBoard) -> None:
@@ -212,7 +183,7 @@ def test_seconds_count_from_2000_and_the_machine_is_itself(idle: VirtualBoard) -
         "print(time.gmtime(0)[:3], time.gmtime()[0], time.time() < 86400)\n"
         "print(machine.unique_id().hex(), machine.RTC().datetime()[0])\n"
     )
-    told = mpremote(idle, "exec", code)
+    told = mpremote(idle.url, "exec", code)
     assert told == f"(2000, 1, 1) 2000 True\n{idle.mac.replace(':', '')} 2000\n"
 
 
@@ -239,7 +210,7 @@ machine.RTC().datetime(({pki.NOW.year}, {pki.NOW.month}, {pki.NOW.day}, 0, 23, 5
 print('and now:', meet())
 """
         files = {"main.py": main.encode(), "ca.der": fleet.device.anchors_der()}
-        with flashed(files) as board, console(board) as line:
+        with flashed(files) as board, console(board.url) as line:
             assert board.has_own_clock
             board.press_reset()
             seen = read_until(line, b">>> ")
@@ -249,7 +220,7 @@ print('and now:', meet())
 
 def test_at_another_speed_the_board_is_not_understood() -> None:
     with VirtualBoard() as board:
-        with console(board, 9600) as port:
+        with console(board.url, 9600) as port:
             port.write(b"6 * 7\r")
             port.baudrate = 115200
             port.write(b"\r\x03" + b"1 + 1\r")
@@ -258,9 +229,9 @@ def test_at_another_speed_the_board_is_not_understood() -> None:
 
 
 def test_a_second_tool_finds_the_port_in_use(idle: VirtualBoard) -> None:
-    with console(idle), pytest.raises(serial.SerialException):
+    with console(idle.url), pytest.raises(serial.SerialException):
         serial.serial_for_url(idle.url, 115200)
-    with console(idle) as port:
+    with console(idle.url) as port:
         port.write(b"\r\x03")
         read_until(port, b">>> ")
 
@@ -301,7 +272,7 @@ def wait_until_gone(processes: list[int]) -> None:
 
 def test_unplugged_the_board_is_off_and_its_port_refuses() -> None:
     with flashed({"main.py": b"print('alive')\nwhile True: pass\n"}) as board:
-        with console(board) as port:
+        with console(board.url) as port:
             board.press_reset()
             read_until(port, b"alive")
             running = children(os.getpid())
@@ -312,7 +283,7 @@ def test_unplugged_the_board_is_off_and_its_port_refuses() -> None:
         with pytest.raises(serial.SerialException, match="refused"):
             serial.serial_for_url(board.url, 115200)
         board.replug()
-        with console(board) as port:
+        with console(board.url) as port:
             board.press_reset()
             read_until(port, b"alive")
 

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import littlefs
 import pytest
 import serial
 from support import uf2
+from support.boardtools import mpremote, wait_until
 
 from firmshake.errors import Error
 from firmshake.virtual import Cut, Faults, VirtualPico, rp2
-
-PATIENCE_S = 60
 
 
 def firmware(board: str = "pico-w") -> bytes:
@@ -52,26 +48,6 @@ def with_files(board: str, files: dict[str, bytes]) -> bytes:
     )
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def mpremote(board: VirtualPico, *arguments: str) -> str:
-    run = subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout
-    return run.stdout
-
-
 def port_is_open(board: VirtualPico) -> bool:
     try:
         serial.serial_for_url(board.url).close()
@@ -94,13 +70,15 @@ def test_a_blank_pico_is_a_drive_until_it_has_a_whole_file(tmp_path: Path, name:
         (drive / "firmware.uf2").write_bytes(with_files(name, {"main.py": main}))
         wait_until(lambda: not drive.exists())
         wait_until(lambda: port_is_open(board))
-        assert mpremote(board, "exec", "import os; print(os.listdir('/'))") == "['main.py']\n"
+        assert mpremote(board.url, "exec", "import os; print(os.listdir('/'))") == "['main.py']\n"
         code = "import machine, sys; print(machine.unique_id().hex(), sys.implementation._machine)"
-        told = mpremote(board, "exec", code)
+        told = mpremote(board.url, "exec", code)
         assert told == f"{board.unique_id} {rp2.pico(name).machine}\n"
         # 256 bytes at a time, on all of its blocks, since 1970
         code = "import os, time; print(os.statvfs('/')[2], time.gmtime(0)[0], time.gmtime()[0])"
-        assert mpremote(board, "exec", code) == f"{rp2.pico(name).region.block_count} 1970 2021\n"
+        assert (
+            mpremote(board.url, "exec", code) == f"{rp2.pico(name).region.block_count} 1970 2021\n"
+        )
     assert not drive.exists()
 
 
@@ -109,17 +87,17 @@ def test_a_flash_without_files_is_formatted_and_what_is_copied_stays(tmp_path: P
     source.write_bytes(bytes(range(256)) * 5)
     with VirtualPico(drive=tmp_path / "drive", blank=False) as board:
         board.flash.program(0x12C000, bytes(8192))  # not erased: it is formatted all the same
-        mpremote(board, "fs", "cp", str(source), ":/copied")
+        mpremote(board.url, "fs", "cp", str(source), ":/copied")
         board.unplug()
         board.replug()
-        assert "1280 copied" in mpremote(board, "fs", "ls", ":/")
+        assert "1280 copied" in mpremote(board.url, "fs", "ls", ":/")
 
 
 def test_the_program_brings_the_drive_back(tmp_path: Path) -> None:
     drive = tmp_path / "drive"
     with VirtualPico(drive=drive, blank=False) as board:
         assert not board.is_drive
-        mpremote(board, "bootloader")
+        mpremote(board.url, "bootloader")
         wait_until(lambda: (drive / "INDEX.HTM").exists())
         wait_until(lambda: not port_is_open(board))
         (drive / "again.uf2").write_bytes(firmware())
@@ -182,4 +160,4 @@ def test_unplugged_in_the_middle_of_a_file_it_takes_the_file_again(
         assert board.is_drive
         (drive / "firmware.uf2").write_bytes(firmware())
         wait_until(lambda: port_is_open(board))
-        assert mpremote(board, "exec", "print(6 * 7)") == "42\n"
+        assert mpremote(board.url, "exec", "print(6 * 7)") == "42\n"
