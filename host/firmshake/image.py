@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 BLOCK_SIZE = 4096
 
-# 2.0 mounts on every MicroPython; 2.1 does not on those with LittleFS before 2.6
-_DISK_VERSION = 0x0002_0000
-
 # The smallest that LittleFS can hold a superblock and one directory in
 _SMALLEST_BLOCK_COUNT = 4
 
@@ -48,8 +45,11 @@ class Parameters:
 
     prog_size: int
     cache_size: int
+    block_size: int = BLOCK_SIZE
     read_size: int = 32
     lookahead_size: int = 32
+    # 2.0 mounts on every MicroPython; 2.1 does not on those with LittleFS before 2.6
+    disk_version: int = 0x0002_0000
 
 
 ESP32 = Parameters(prog_size=32, cache_size=128)
@@ -110,9 +110,7 @@ def build(files: Mapping[str, bytes], block_count: int, parameters: Parameters =
     flash = _Flash()
     context: dict[str, Any] = {
         "context": flash,
-        "block_size": BLOCK_SIZE,
         "block_count": block_count,
-        "disk_version": _DISK_VERSION,
         "mount": False,
         **asdict(parameters),
     }

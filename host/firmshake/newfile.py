@@ -67,9 +67,8 @@ def replacing(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
     try:
         with open(handle, "wb") as stream:
             yield stream
-            stream.flush()
             _give(stream.fileno(), path)
-            os.fsync(stream.fileno())
+            sync(stream)
         beside.replace(path)
         sync_folder(path.parent)
     except BaseException:

@@ -103,7 +103,6 @@ def key_on(board: VirtualBoard) -> bytes:
     filesystem = LittleFS(
         context=context,
         block_count=region.block_count,
-        block_size=partitions.SECTOR,
         **asdict(image.ESP32),
         mount=True,
     )

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from firmshake import partitions
+from firmshake import image, partitions
 from firmshake.errors import Error
 from firmshake.partitions import Partition, Region
 
@@ -29,19 +29,7 @@ RUNTIMES: tuple[Runtime, ...] = (MICROPYTHON, CIRCUITPYTHON)
 TITLES: Mapping[Runtime, str] = {MICROPYTHON: "MicroPython", CIRCUITPYTHON: "CircuitPython"}
 
 KIB, MIB = 1024, 1024 * 1024
-BLOCK = 4096  # the erase sector of every NOR flash in the family
-
-
-class Littlefs(NamedTuple):
-    """The parameters with which MicroPython makes and mounts its LittleFS, in bytes."""
-
-    prog_size: int
-    cache_size: int
-    block_size: int = BLOCK
-    read_size: int = 32
-    lookahead_size: int = 32
-    # 2.0 mounts on every MicroPython; 2.1 does not on those with LittleFS before 2.6
-    disk_version: int = 0x0002_0000
+BLOCK = image.BLOCK_SIZE  # the erase sector of every NOR flash in the family
 
 
 class UsbId(NamedTuple):
@@ -74,7 +62,7 @@ class Board:
     family: Family
     flash_sizes: tuple[int, ...]
     firmware_offset: int
-    littlefs: Littlefs
+    littlefs: image.Parameters
     fat_regions: Mapping[int, Region]
     builds: Mapping[Runtime, str]
     usb: tuple[UsbId, ...]
@@ -91,12 +79,6 @@ class Board:
         """How the files end that the projects publish for it."""
         return ".uf2" if self.family == "rp2" else ".bin"
 
-
-# MP extmod/vfs_lfs.c: the arguments' defaults; extmod/vfs_lfsx.c: the cache is 4 times the larger
-# of read and prog size
-_ESP_LITTLEFS = Littlefs(prog_size=32, cache_size=128)
-# MP ports/rp2/modules/_boot.py: progsize=256
-_RP2_LITTLEFS = Littlefs(prog_size=256, cache_size=1024)
 
 # CP ports/espressif/esp-idf-config/partitions-*.csv, chosen in ports/espressif/Makefile: chips with
 # USB of their own keep room for a UF2 bootloader
@@ -140,7 +122,7 @@ BOARDS: tuple[Board, ...] = (
         family="esp",
         flash_sizes=(2 * MIB, *_ESP_SIZES),
         firmware_offset=0x1000,
-        littlefs=_ESP_LITTLEFS,
+        littlefs=image.ESP32,
         fat_regions=_FAT_WITHOUT_UF2,
         builds={MICROPYTHON: "ESP32_GENERIC", CIRCUITPYTHON: "doit_esp32_devkit_v1"},
         usb=(),  # always behind a USB-serial chip
@@ -155,7 +137,7 @@ BOARDS: tuple[Board, ...] = (
         family="esp",
         flash_sizes=_ESP_SIZES,
         firmware_offset=0x1000,
-        littlefs=_ESP_LITTLEFS,
+        littlefs=image.ESP32,
         fat_regions=_FAT_WITH_UF2,
         builds={
             MICROPYTHON: "ESP32_GENERIC_S2",
@@ -178,7 +160,7 @@ BOARDS: tuple[Board, ...] = (
         family="esp",
         flash_sizes=(*_ESP_SIZES, 32 * MIB),
         firmware_offset=0x0,
-        littlefs=_ESP_LITTLEFS,
+        littlefs=image.ESP32,
         fat_regions=_FAT_WITH_UF2,
         builds={
             MICROPYTHON: "ESP32_GENERIC_S3",
@@ -201,7 +183,7 @@ BOARDS: tuple[Board, ...] = (
         family="esp",
         flash_sizes=_ESP_SIZES,
         firmware_offset=0x0,
-        littlefs=_ESP_LITTLEFS,
+        littlefs=image.ESP32,
         fat_regions=_FAT_WITHOUT_UF2,
         builds={
             MICROPYTHON: "ESP32_GENERIC_C3",
@@ -219,7 +201,7 @@ BOARDS: tuple[Board, ...] = (
         family="esp",
         flash_sizes=_ESP_SIZES,
         firmware_offset=0x0,
-        littlefs=_ESP_LITTLEFS,
+        littlefs=image.ESP32,
         fat_regions=_FAT_WITHOUT_UF2,
         builds={
             MICROPYTHON: "ESP32_GENERIC_C6",
@@ -237,7 +219,7 @@ BOARDS: tuple[Board, ...] = (
         family="rp2",
         flash_sizes=(2 * MIB,),
         firmware_offset=0x0,
-        littlefs=_RP2_LITTLEFS,
+        littlefs=image.RP2,
         # MP boards/RPI_PICO_W/mpconfigboard.cmake: 848 KiB at the end of the flash
         littlefs_region=Region(2 * MIB - 848 * KIB, 848 * KIB),
         fat_regions={2 * MIB: Region(_RP2_FAT_OFFSET, 2 * MIB - _RP2_FAT_OFFSET)},
@@ -262,7 +244,7 @@ BOARDS: tuple[Board, ...] = (
         family="rp2",
         flash_sizes=(4 * MIB,),
         firmware_offset=0x0,
-        littlefs=_RP2_LITTLEFS,
+        littlefs=image.RP2,
         # MP boards/RPI_PICO2_W/mpconfigboard.cmake: 2560 KiB at the end of the flash
         littlefs_region=Region(4 * MIB - 2560 * KIB, 2560 * KIB),
         fat_regions={4 * MIB: Region(_RP2_FAT_OFFSET, 4 * MIB - _RP2_FAT_OFFSET)},

@@ -73,7 +73,7 @@ class Uf2:
         assert self._firmware is not None
         board = self._board
         region = filesystem_region(board, MICROPYTHON, board.flash_sizes[0])
-        built = image.build(files, region.block_count, image.RP2)
+        built = image.build(files, region.block_count, board.littlefs)
         assert board.flash_address is not None
         runs = built.at(board.flash_address + region.offset)
         self._content = uf2.merge(uf2.parse(self._firmware.data), runs, board.uf2_family)

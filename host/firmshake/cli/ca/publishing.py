@@ -21,7 +21,6 @@ def show(fleet: Project, lists: Sequence[Published]) -> None:
     """Say what was signed, and how a broker takes it up; raise Error where some could not be."""
     from firmshake.ca.lists import GATHERED
 
-    missed = [one for one in lists if one.record is None]
     for one in lists:
         if one.record is None:
             continue
@@ -34,12 +33,13 @@ def show(fleet: Project, lists: Sequence[Published]) -> None:
     click.echo(f"{gathered}: the lists of all CAs, for the broker")
     click.echo("next:", err=True)
     click.echo("  reload the broker: mosquitto takes it up on SIGHUP", err=True)
-    for one in missed:
-        assert one.error is not None
-        raise Error(
-            f"the list of {one.subject!r} is not signed, and stays as it was: {one.error.message}",
-            hint=one.error.hint or "bring its key back, then: firmshake ca crl",
-        )
+    for one in lists:
+        if one.error is not None:
+            what = f"the list of {one.subject!r} is not signed, and stays as it was"
+            raise Error(
+                f"{what}: {one.error.message}",
+                hint=one.error.hint or "bring its key back, then: firmshake ca crl",
+            )
 
 
 @contextlib.contextmanager
