@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake.ca.certificate import fingerprint
+from firmshake.ca.certificate import fingerprint, pem
 from firmshake.exports import aws_iot_deactivate, aws_iot_readme, devicelist
 from firmshake.exports.aws_iot_deactivate import RETIRED_CAS, REVOKED_CAS
 from firmshake.exports.aws_iot_readme import FUNCTION, ROLE, RULE, VERIFICATION, Account
 from firmshake.exports.devicelist import Listed, json_line, json_text
-from firmshake.exports.material import README, Files, Material, pem
+from firmshake.exports.material import README, Files, Material
 
 __all__ = ["LISTS", "Account", "bulk_lines", "can_list", "files", "revoked_lines"]
 

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake.ca.certificate import fingerprint
+from firmshake.ca.certificate import fingerprint, pem
 from firmshake.exports import devicelist
 from firmshake.exports.devicelist import Listed, json_line, json_text
-from firmshake.exports.material import README, Files, Material, pem, readme
+from firmshake.exports.material import README, Files, Material, readme
 
 API = "2021-10-01"
 CA = "issuing-ca.cer"

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
-from firmshake.ca.certificate import own_key
+from firmshake.ca.certificate import own_key, pem
 
 Files = dict[str, bytes | str]
 
@@ -67,11 +66,6 @@ class Material:
     def path(self, name: str) -> str:
         """Return where the file `name` of the export is, as the broker's configuration says it."""
         return f"{self.at}/{name}" if self.at else name
-
-
-def pem(certificate: x509.Certificate) -> bytes:
-    """Return the certificate as PEM."""
-    return certificate.public_bytes(Encoding.PEM)
 
 
 def broker_files(material: Material) -> Files:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from firmshake import brokerconfig
-from firmshake.exports.material import README, Files, Material, carry_key, pem, readme, trial
+from firmshake.ca.certificate import pem
+from firmshake.exports.material import README, Files, Material, carry_key, readme, trial
 
 BROKER = "broker.pem"
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from firmshake.ca.certificate import pem
 from firmshake.exports.devicelist import json_text
-from firmshake.exports.material import README, Files, Material, pem, readme
+from firmshake.exports.material import README, Files, Material, readme
 
 AT = "/etc/step-ca"
 CONFIG = "config/ca.json"
