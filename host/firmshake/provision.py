@@ -7,19 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from firmshake import boardfiles, bundle, circuitpython, deviceid, proof
-from firmshake.boards import uniqueid
+from firmshake import boardfiles, bundle, circuitpython, proof
 from firmshake.ca import certificate
-from firmshake.ca.authority import Authority
 from firmshake.ca.identity import Identity
 from firmshake.errors import Error
 from firmshake.event import Event
 from firmshake.project import Project
-from firmshake.registry import Registry
+from firmshake.registrar import Admission, Registrar
 from firmshake.verdict import Verdict
 from firmshake.ways import choose, present
 from firmshake.ways.choose import Wish
-from firmshake.ways.way import Files, Watcher, Way
+from firmshake.ways.way import Files, Held, Watcher, Way
 
 __all__ = ["Outcome", "Watcher", "provision"]
 
@@ -50,24 +48,21 @@ class Outcome:
 
 def provision(
     project: Project,
-    authority: Authority,
-    registry: Registry,
+    registrar: Registrar,
     wish: Wish,
     watcher: Watcher,
     *,
-    device_id: str | None = None,
     proof_s: float = PROOF_S,
-    replace: bool = False,
     force: bool = False,
     hide_drive: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Outcome:
     """Give the board that `wish` names an identity of its own, and follow it until it is proved.
 
-    What is on the board already, with a certificate in force, is left as it is unless `force`. A
-    device id that another board has is taken over only with `replace`. With `hide_drive` a board
-    with CircuitPython gets a boot.py that hides its drive from computers. Once the board is
-    written, earlier certificates of its id are revoked.
+    Who it is to be, the registrar says. What is on the board already, with a certificate in force,
+    is left as it is unless `force`. With `hide_drive` a board with CircuitPython gets a boot.py
+    that hides its drive from computers. Once the board is written, earlier certificates of its id
+    are revoked.
 
     Raises Error where the work could not be done; a board that was written but does not connect is
     an Outcome whose verdict says why.
@@ -76,98 +71,91 @@ def provision(
     boardfiles.check(project)
     way = choose.choose(wish, watcher)
     watcher.step(f"found {way.seen.title}")
-    return _Work(project, authority, registry, way, watcher, proof_s, hide_drive, now).run(
-        device_id, replace, force
-    )
+    return _Work(registrar, way, watcher, proof_s, hide_drive, now).run(force)
 
 
 @dataclass
 class _Work:
     """The work on one board."""
 
-    project: Project
-    authority: Authority
-    registry: Registry
+    registrar: Registrar
     way: Way
     watcher: Watcher
     proof_s: float
     hide_drive: bool
     now: Callable[[], datetime]
 
-    def run(self, wanted: str | None, replace: bool, force: bool) -> Outcome:
-        way, watcher = self.way, self.watcher
+    def run(self, force: bool) -> Outcome:
+        way, watcher, made = self.way, self.watcher, self.now()
         try:
             intent = way.intends()
-            known = None if force else self._present(wanted)
-            if known is None:
+            held = None if force else way.held()
+            found, serial = self._found(held)
+            admission = self.registrar.admit(way.seen, found)
+            if admission.words:
+                watcher.step(admission.words)
+            device_id, project = admission.device_id, admission.project
+            present_already = (
+                held is not None
+                and found == device_id
+                and present.has_settings(held, project, device_id, made)
+            )
+            if not present_already:
                 watcher.step(intent)
-                device_id, identity = self._issue(wanted, replace)
+                serial = self._issue(admission, made)
         except BaseException:
             way.left_alone()
             raise
-        if known is not None:
-            watcher.step(f"it is provisioned as {known[0]} already: nothing will be written")
-            return self._once_more(*known)
-        return self._written(device_id, identity)
+        if present_already:
+            watcher.step(f"it is provisioned as {device_id} already: nothing will be written")
+            return self._once_more(device_id, serial)
+        return self._written(device_id, serial)
 
-    def _present(self, wanted: str | None) -> tuple[str, str] | None:
-        """Who the board is already, where it holds all that it would be given."""
-        held = self.way.held()
-        if held is None:
-            return None
-        found = present.identity(
-            held,
-            self._common(),
-            self.project,
-            self.registry,
-            self.authority.root,
-            self.now(),
-            self.way.seen.unique_id,
-        )
-        return found if found is not None and wanted in (None, found[0]) else None
+    def _found(self, held: Held | None) -> tuple[str | None, str]:
+        """Who the board is by the certificate that it holds, and that one's serial number."""
+        chain = present.chain(held, self._common()) if held is not None else []
+        if not chain:
+            return None, ""
+        found = self.registrar.known(chain, self.way.seen.unique_id)
+        return found, certificate.serial(chain[0])
 
-    def _issue(self, wanted: str | None, replace: bool) -> tuple[str, Identity]:
+    def _issue(self, admission: Admission, made: datetime) -> str:
         """Issue the identity and make its files ready: all that can fail before a write."""
-        seen, made = self.way.seen, self.now()
-        device_id = wanted or self._default_id()
-        if not replace:
-            _check_owner(self.registry, device_id, seen.unique_id)
-        identity = self.authority.issue(device_id, now=made)
-        built = self.way.prepare(self._files(identity, device_id, made))
-        self.registry.record_issued(
-            device_id,
-            identity.certificate,
-            unique_id=seen.unique_id,
-            chip=seen.chip,
-            firmware=seen.firmware,
-        )
+        device_id = admission.device_id
+        key = certificate.new_key_of(admission.key)
+        signed = self.registrar.enrol(device_id, key.public_key(), self.way.seen)
+        serial = certificate.serial(signed.certificate)
         self.watcher.step(f"issued a key and a certificate for {device_id}")
+        identity = Identity(key, signed.certificate, signed.chain, signed.anchors)
+        try:
+            built = self.way.prepare(self._files(admission.project, identity, device_id, made))
+        except BaseException:
+            # it will never be on a board, and why that is matters more than that this is noted
+            with contextlib.suppress(Error):
+                self.registrar.withdraw(serial)
+                self.registrar.ended(device_id, False, None)
+            raise
         if built:
             self.watcher.step(built)
-        return device_id, identity
+        return serial
 
     def _once_more(self, device_id: str, serial: str) -> Outcome:
         """Prove a board that holds all of it."""
         with self._failed_unless_done(device_id):
-            device = self.registry.device(device_id)
-            if device is not None and device.state not in ("written", "proved"):
-                # it was written by a run that did not live to see it
-                self._note_written(device_id, serial)
+            # a run that wrote it may not have lived to note that
+            self._note_written(device_id, serial)
             return self._proved(device_id, serial, written=False)
 
-    def _written(self, device_id: str, identity: Identity) -> Outcome:
+    def _written(self, device_id: str, serial: str) -> Outcome:
         with self._failed_unless_done(device_id):
             self.way.write(self.watcher)
-            serial = certificate.serial(identity.certificate)
             self._note_written(device_id, serial)
             return self._proved(device_id, serial)
 
     def _note_written(self, device_id: str, serial: str) -> None:
         # a board that told nothing of itself before may have by now
         told = self.way.seen.unique_id
-        for old in self.registry.set_state(
-            device_id, "written", unique_id=told, serial_number=serial
-        ):
+        for old in self.registrar.written(device_id, serial, told):
             self.watcher.step(
                 f"revoked its earlier certificate {old}: `firmshake ca crl` tells the broker"
             )
@@ -180,7 +168,7 @@ class _Work:
             # its certificate is known, and so is that no board was proved with it; why it failed
             # is what matters, also where this cannot be noted
             with contextlib.suppress(Error):
-                self.registry.set_state(device_id, "failed")
+                self.registrar.ended(device_id, False, None)
             raise
 
     def _proved(self, device_id: str, serial: str, written: bool = True) -> Outcome:
@@ -188,34 +176,22 @@ class _Work:
         with self.way.heard(self.watcher) as port:
             verdict = proof.follow(port, self.proof_s, reporter.event, self.watcher.output)
         reporter.check(device_id, is_ready=verdict.ok)
-        state = "proved" if verdict.ok else "failed"
-        self.registry.set_state(device_id, state, verdict.verdict)
+        self.registrar.ended(device_id, verdict.ok, verdict.verdict)
         seen = self.way.seen
         return Outcome(device_id, seen.unique_id or "", seen.chip, serial, verdict, written)
-
-    def _default_id(self) -> str:
-        unique = self.way.seen.unique_id
-        if unique is None:
-            raise Error(
-                f"what the board is can't be told before it runs: {self.way.seen.title}",
-                hint="give it a name: --id NAME",
-            )
-        # a board keeps the name that it was given
-        known = self.registry.device_on(unique)
-        return known or deviceid.default_id(self.project.prefix, unique)
 
     def _common(self) -> dict[str, bytes]:
         if self.way.runtime == "circuitpython":
             return circuitpython.agent_files()
         return bundle.agent_files()
 
-    def _files(self, identity: Identity, device_id: str, made: datetime) -> Files:
+    def _files(self, project: Project, identity: Identity, device_id: str, made: datetime) -> Files:
         if self.way.runtime == "circuitpython":
-            own = circuitpython.own_files(self.project, identity, device_id, made)
+            own = circuitpython.own_files(project, identity, device_id, made)
             if self.hide_drive:
                 own[circuitpython.BOOT_FILE] = circuitpython.BOOT.encode()
         else:
-            own = boardfiles.of(self.project, identity, device_id, made)
+            own = boardfiles.of(project, identity, device_id, made)
         return {**self._common(), **own}
 
 
@@ -261,18 +237,4 @@ class _Reporter:
             f"the board that reports there says that it is {self._device_id!r}, not {wanted!r}",
             hint="name the serial port of the board that was written (`firmshake boards` shows what"
             " belongs together), and run the same command again",
-        )
-
-
-def _check_owner(registry: Registry, device_id: str, unique_id: str | None) -> None:
-    """Raise Error where the id is another board's: two of one id would drive each other out."""
-    known = registry.device(device_id)
-    if known is None or known.unique_id is None:
-        return
-    if unique_id is None or not uniqueid.is_same(known.unique_id, unique_id):
-        raise Error(
-            f"{device_id!r} is the device id of the board {known.unique_id}, and this is"
-            f" {unique_id or 'one that has not told its own'}",
-            hint="give another --id; or --replace, where this board takes the other's place:"
-            " the other's certificate is revoked then",
         )

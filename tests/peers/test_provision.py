@@ -38,9 +38,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def provisioned(made: Project, port: str, notes: Notes, **more: Any) -> provision.Outcome:
-    registry = Registry.open(made.registry_path)
     wish = Wish(port, file=more.pop("firmware", None), via=more.pop("via", None))
-    return provision.provision(made, desk.authority(made), registry, wish, notes, **more)
+    return desk.provisioned(made, wish, notes, **more)
 
 
 def test_a_board_comes_to_ready_and_the_registry_knows_it(made: Project) -> None:

@@ -18,7 +18,6 @@ from firmshake import serialport
 from firmshake.errors import Error
 from firmshake.event import Event
 from firmshake.project import Project
-from firmshake.provision import provision
 from firmshake.registry import Registry
 from firmshake.virtual import VirtualBoard, Wifi
 from firmshake.ways.choose import Wish
@@ -62,18 +61,15 @@ class Unplugging(Notes):
 def test_a_board_taken_away_is_told_and_done_again(
     made: Project, board: VirtualBoard, while_written: bool
 ) -> None:
-    registry = Registry.open(made.registry_path)
     with pytest.raises(Error) as caught:
-        provision(
-            made, desk.authority(made), registry, Wish(board.url), Unplugging(board, while_written)
-        )
+        desk.provisioned(made, Wish(board.url), Unplugging(board, while_written))
     assert caught.value.message.startswith(f"the board on {board.url} went away")
     assert "run the same command" in caught.value.hint
     assert states(made) == [("failed", None)]
     if while_written:
         board.replug()
         with desk.broker(made):
-            again = provision(made, desk.authority(made), registry, Wish(board.url), Notes())
+            again = desk.provisioned(made, Wish(board.url), Notes())
         assert again.verdict.ok
         assert states(made) == [("proved", "ready")]
 
@@ -185,9 +181,7 @@ def test_a_program_that_fails_on_the_board_is_shown_with_its_words(
     monkeypatch.setattr(bundle, "agent_files", lambda: dict(broken))
     notes = Notes()
     with pytest.raises(Error) as caught:
-        provision(
-            made, desk.authority(made), Registry.open(made.registry_path), Wish(board.url), notes
-        )
+        desk.provisioned(made, Wish(board.url), notes)
     assert "no_such_module" in caught.value.message
     assert states(made) == [("failed", None)]
 
@@ -202,11 +196,5 @@ def test_why_it_failed_is_told_also_where_that_cannot_be_noted(
             board.unplug()
 
     with pytest.raises(Error, match="went away"):
-        provision(
-            made,
-            desk.authority(made),
-            Registry.open(made.registry_path),
-            Wish(board.url),
-            Burning(),
-        )
+        desk.provisioned(made, Wish(board.url), Burning())
     shutil.rmtree(made.root)

@@ -13,16 +13,15 @@ from pathlib import Path
 from secrets import token_hex
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from support import desk
 from support.desk import Notes
 
 from firmshake import image, partitions, project
-from firmshake.ca.authority import Authority
-from firmshake.ca.identity import Identity
+from firmshake.ca import certificate
+from firmshake.ca.identity import PrivateKey
 from firmshake.errors import Error
 from firmshake.project import Project
-from firmshake.provision import provision
-from firmshake.registry import Registry
 from firmshake.virtual import VirtualBoard, Wifi
 from firmshake.ways.choose import Wish
 
@@ -145,14 +144,14 @@ def test_secrets_are_in_no_file_and_no_process(tmp_path: Path, fails: bool) -> N
 
 
 def test_secrets_are_in_no_exception(made: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    issued: list[Identity] = []
-    issue = Authority.issue
+    made_keys: list[PrivateKey] = []
+    new_key = certificate.new_key_of
 
-    def noting(*arguments: object, **named: object) -> Identity:
-        issued.append(issue(*arguments, **named))  # type: ignore[arg-type]
-        return issued[-1]
+    def noting(kind: str) -> PrivateKey:
+        made_keys.append(new_key(kind))
+        return made_keys[-1]
 
-    monkeypatch.setattr(Authority, "issue", noting)
+    monkeypatch.setattr(certificate, "new_key_of", noting)
     with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
 
         class Unplugging(Notes):
@@ -160,13 +159,10 @@ def test_secrets_are_in_no_exception(made: Project, monkeypatch: pytest.MonkeyPa
                 board.unplug()
 
         with pytest.raises(Error) as caught:
-            provision(
-                *(made, desk.authority(made), Registry.open(made.registry_path), Wish(board.url)),
-                Unplugging(),
-            )
+            desk.provisioned(made, Wish(board.url), Unplugging())
     told = "".join(traceback.TracebackException.from_exception(caught.value).format())
     told += repr(caught.value.args) + repr(vars(caught.value))
-    key = issued[0].key_der()
+    key = made_keys[0].private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     assert key.hex()[14:78] not in told
     assert repr(scalar(key))[2:-1] not in told
     assert str(desk.SHED.password) not in told + repr(made)

@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support import desk
@@ -55,18 +54,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         yield project
 
 
-def provisioned(made: Project, wish: Wish, notes: Notes, **more: Any) -> provision.Outcome:
-    registry = Registry.open(made.registry_path)
-    return provision.provision(made, desk.authority(made), registry, wish, notes, **more)
-
-
 def twice(made: Project, wish: Wish, device_id: str) -> tuple[Notes, provision.Outcome]:
     """Provision a board, then once more, which changes nothing; what came of the first time."""
     notes = Notes()
-    first = provisioned(made, wish, notes, device_id=device_id)
+    first = desk.provisioned(made, wish, notes, device_id=device_id)
     assert first.verdict.verdict == "ready", first.verdict.evidence
     assert first.written
-    second = provisioned(made, wish, Notes())
+    second = desk.provisioned(made, wish, Notes())
     assert (second.device_id, second.serial_number) == (device_id, first.serial_number)
     assert second.verdict.verdict == "ready"
     assert not second.written
@@ -76,7 +70,7 @@ def twice(made: Project, wish: Wish, device_id: str) -> tuple[Notes, provision.O
 def forced(made: Project, wish: Wish, before: provision.Outcome) -> None:
     """With force the board gets a new key, and the old certificate is revoked."""
     registry = Registry.open(made.registry_path)
-    third = provisioned(made, wish, Notes(), device_id=before.device_id, force=True)
+    third = desk.provisioned(made, wish, Notes(), device_id=before.device_id, force=True)
     assert third.written
     assert third.serial_number != before.serial_number
     old = registry.certificate(before.serial_number)
@@ -113,14 +107,14 @@ def test_a_pico_in_its_boot_loader_gets_one_uf2_file(made: Project, tmp_path: Pa
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
         shown(drive)
         wish = Wish(str(drive), file=firmware(), console=board.url)
-        outcome = provisioned(made, wish, Notes(), device_id="pico-b")
+        outcome = desk.provisioned(made, wish, Notes(), device_id="pico-b")
         assert outcome.verdict.verdict == "ready"
         assert outcome.mac == board.unique_id
         found = Registry.open(made.registry_path).device("pico-b")
         assert found is not None
         assert found.unique_id == board.unique_id
         # and from then on over its serial port
-        second = provisioned(made, Wish(board.url), Notes())
+        second = desk.provisioned(made, Wish(board.url), Notes())
         assert not second.written
 
 
@@ -129,9 +123,9 @@ def test_a_pico_in_its_boot_loader_needs_firmware_and_a_name(made: Project, tmp_
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True):
         shown(drive)
         with pytest.raises(Error, match="needs MicroPython as a .uf2 file"):
-            provisioned(made, Wish(str(drive)), Notes(), device_id="pico-c")
+            desk.provisioned(made, Wish(str(drive)), Notes(), device_id="pico-c")
         with pytest.raises(Error, match="can't be told before it runs") as caught:
-            provisioned(made, Wish(str(drive), file=firmware()), Notes())
+            desk.provisioned(made, Wish(str(drive), file=firmware()), Notes())
         assert "--id" in caught.value.hint
     assert Registry.open(made.registry_path).device("pico-c") is None
 
@@ -144,7 +138,7 @@ def test_firmware_for_another_pico_is_refused_before_a_byte_is_written(
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
         shown(drive)
         with pytest.raises(Error, match="RP2350"):
-            provisioned(made, Wish(str(drive), file=other), Notes(), device_id="pico-d")
+            desk.provisioned(made, Wish(str(drive), file=other), Notes(), device_id="pico-d")
         assert board.is_drive
     assert Registry.open(made.registry_path).device("pico-d") is None
 
@@ -158,12 +152,12 @@ def test_circuitpython_through_its_drive(made: Project, tmp_path: Path) -> None:
     ) as board:
         wish = Wish(str(drive), console=board.url)
         notes = Notes()
-        first = provisioned(made, wish, notes, device_id="circuit-a")
+        first = desk.provisioned(made, wish, notes, device_id="circuit-a")
         assert first.verdict.verdict == "ready", first.verdict.evidence
         assert first.mac == board.unique_id
         assert (drive / "settings.toml").read_bytes().startswith(users)
         assert (drive / "lib/mine.py").read_bytes() == files["lib/mine.py"]
-        second = provisioned(made, wish, Notes())
+        second = desk.provisioned(made, wish, Notes())
         assert (second.device_id, second.written) == ("circuit-a", False)
         forced(made, wish, first)
 
@@ -175,7 +169,7 @@ def test_circuitpython_without_a_drive_through_its_repl(made: Project) -> None:
 
 def test_a_folder_that_is_no_drive_is_refused(made: Project, tmp_path: Path) -> None:
     with pytest.raises(Error, match="no board's drive"):
-        provisioned(made, Wish(str(tmp_path)), Notes(), device_id="none")
+        desk.provisioned(made, Wish(str(tmp_path)), Notes(), device_id="none")
 
 
 def test_circuitpython_keeps_a_boot_py_and_gets_one_where_it_is_asked_for(
@@ -188,10 +182,10 @@ def test_circuitpython_keeps_a_boot_py_and_gets_one_where_it_is_asked_for(
     ) as board:
         wish = Wish(str(drive), console=board.url)
         with pytest.raises(Error, match="a boot.py of its own"):
-            provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
+            desk.provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
         assert (drive / "boot.py").read_bytes() == own["boot.py"]
         (drive / "boot.py").unlink()
-        outcome = provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
+        outcome = desk.provisioned(made, wish, Notes(), device_id="circuit-c", hide_drive=True)
         assert outcome.written
         assert b"disable_usb_drive" in (drive / "boot.py").read_bytes()
 
@@ -202,7 +196,7 @@ def test_settings_toml_is_kept_over_the_repl_too(made: Project) -> None:
     with VirtualCircuitPython(
         board="esp32-c3", files=files, wifi=AIR, faster_than_life=True
     ) as board:
-        assert provisioned(made, Wish(board.url), Notes(), device_id="circuit-d").verdict.ok
+        assert desk.provisioned(made, Wish(board.url), Notes(), device_id="circuit-d").verdict.ok
         text = (board.root / "settings.toml").read_bytes()
     assert text.startswith(users)
     assert b"CIRCUITPY_PYSTACK_SIZE" in text
@@ -217,7 +211,7 @@ def test_circuitpython_and_its_filesystem_in_one_run_of_esptool(made: Project) -
         outcome = None
         with contextlib.suppress(Error):
             wish = Wish(board.url, file=file)
-            outcome = provisioned(made, wish, notes, device_id="circuit-e", proof_s=1.0)
+            outcome = desk.provisioned(made, wish, notes, device_id="circuit-e", proof_s=1.0)
         raw = bytes(board.flash)
     assert outcome is None or not outcome.verdict.ok
     assert any("CircuitPython 9.2.1 and its filesystem, in one run" in one for one in notes.steps)

@@ -12,13 +12,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from firmshake import boardfiles, bundle, image, partitions, project
+from firmshake import boardfiles, bundle, image, partitions, project, provision
 from firmshake.ca.authority import Authority
 from firmshake.event import Event, Output
 from firmshake.localbroker import LocalBroker, free_port
 from firmshake.newproject import new_project
+from firmshake.ownregistrar import OwnRegistrar
 from firmshake.project import Broker, Project, Wifi
+from firmshake.registry import Registry
 from firmshake.virtual import standin_firmware
+from firmshake.ways.choose import Wish
+from firmshake.ways.way import Watcher
 
 PASSPHRASE = b"correct horse battery"
 SHED = Wifi("shed", "the shed's password")
@@ -43,6 +47,21 @@ def make_project(
 def authority(made: Project) -> Authority:
     """The project's CA, opened."""
     return project.open_authority(made, PASSPHRASE)
+
+
+def provisioned(
+    made: Project,
+    wish: Wish,
+    notes: Watcher,
+    *,
+    device_id: str | None = None,
+    replace: bool = False,
+    **more: Any,
+) -> provision.Outcome:
+    """As the command does it."""
+    registry = Registry.open(made.registry_path)
+    registrar = OwnRegistrar(made, authority(made), registry, device_id, replace)
+    return provision.provision(made, registrar, wish, notes, **more)
 
 
 def broker(made: Project) -> LocalBroker:

@@ -12,7 +12,6 @@ from firmshake import provision, uf2
 from firmshake.firmwares.identify import File, identify
 from firmshake.image import Run
 from firmshake.project import Project
-from firmshake.registry import Registry
 from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi, rp2
 from firmshake.virtual.body import Body
 from firmshake.ways.choose import Wish
@@ -101,5 +100,4 @@ def provisioned(
     made: Project, wish: Wish, notes: Notes | None = None, **more: Any
 ) -> provision.Outcome:
     """As the command does it."""
-    registry = Registry.open(made.registry_path)
-    return provision.provision(made, desk.authority(made), registry, wish, notes or Notes(), **more)
+    return desk.provisioned(made, wish, notes or Notes(), **more)

@@ -20,6 +20,7 @@ from firmshake.boards.table import (
     Board,
     Family,
     State,
+    by_name,
     by_usb,
 )
 
@@ -51,6 +52,11 @@ class _Thing:
     def usb(self) -> Usb | None:
         every = [port.usb for port in self.ports] + [drive.usb for drive in self.drives]
         return next((usb for usb in every if usb is not None), None)
+
+    @property
+    def virtual(self) -> str:
+        """The board of the table that it stands for, empty for a real one."""
+        return next((each.virtual for each in (*self.ports, *self.drives) if each.virtual), "")
 
 
 def _grouped(ports: Iterable[Port], drives: Iterable[Drive]) -> list[_Thing]:
@@ -135,7 +141,7 @@ def _row(thing: _Thing) -> Row | None:
         unique_id=unique_id,
         chips=chips,
         boards=tuple(board.name for board in boards),
-        title=_title(boards, chips, info, boot, state),
+        title=_virtual_title(thing) or _title(boards, chips, info, boot, state),
         board_id=(boot.board_id if boot else "") or (info.board_id if info else ""),
         version=boot.version if boot else "",
         ports=tuple(sorted(port.device for port in thing.ports)),
@@ -146,6 +152,7 @@ def _row(thing: _Thing) -> Row | None:
         location=_plug(usb) if usb else "",
         adapter=adapters.name(usb.vid, usb.pid) if usb else "",
         note=_note(state, drive),
+        virtual=bool(thing.virtual),
     )
 
 
@@ -226,6 +233,10 @@ def _title(
     if chips:
         return f"{', '.join(chips[:-1])} or {chips[-1]}" if len(chips) > 1 else chips[0]
     return info.model if info else ""
+
+
+def _virtual_title(thing: _Thing) -> str:
+    return f"virtual {by_name(thing.virtual).title}" if thing.virtual else ""
 
 
 def _note(state: RowState, drive: Drive | None) -> str:

@@ -29,7 +29,9 @@ def attached(root: Path = Path("/")) -> list[Drive]:
     return list(_linux(root))
 
 
-def at(folder: Path, device: str = "", usb: Usb | None = None, label: str = "") -> Drive:
+def at(
+    folder: Path, device: str = "", usb: Usb | None = None, label: str = "", virtual: str = ""
+) -> Drive:
     """Return the drive that is mounted at `folder`, or is stood for by it."""
     return Drive(
         path=str(folder),
@@ -39,6 +41,7 @@ def at(folder: Path, device: str = "", usb: Usb | None = None, label: str = "") 
         info_uf2=_text(folder / INFO_UF2),
         boot_out=_text(folder / BOOT_OUT),
         writable=_is_writable(folder),
+        virtual=virtual,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from firmshake.boards import holders
+from firmshake.boards import bench, holders
 from firmshake.boards.seen import Port, Usb
 
 
@@ -21,7 +21,7 @@ def attached() -> list[Port]:
 
 def named(devices: Sequence[str]) -> list[Port]:
     """Return the ports that a user names: those that are attached as they are, others bare."""
-    known = {port.device: port for port in attached()}
+    known = {port.device: port for port in [*attached(), *bench.announced()]}
     open_by = holders.of(devices)
     return [known.get(device) or Port(device, holder=open_by.get(device, "")) for device in devices]
 

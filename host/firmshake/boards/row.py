@@ -23,7 +23,7 @@ class Row:
     `board_id` is what CircuitPython or the UF2 bootloader calls it. `ports` are its serial ports
     and `drive` where its drive is mounted; `block_device` is a drive that is not. `busy_by` is who
     has the port open. `device_id` is who it is in the project's registry. `location` is where on
-    USB it is plugged in.
+    USB it is plugged in. `virtual` are boards of `firmshake virtual`.
     """
 
     state: RowState
@@ -42,6 +42,7 @@ class Row:
     location: str = ""
     adapter: str = ""
     note: str = ""
+    virtual: bool = False
 
     @property
     def key(self) -> str:

@@ -19,7 +19,8 @@ class Usb:
 class Port:
     """A serial port; `usb` is None where it is none of USB's, or was named by the user.
 
-    The texts are the USB device's own. `holder` is the program that has the port open.
+    The texts are the USB device's own. `holder` is the program that has the port open. `virtual` is
+    the board that it stands for, empty for a real one.
     """
 
     device: str
@@ -28,13 +29,15 @@ class Port:
     product: str = ""
     interface: str = ""
     holder: str = ""
+    virtual: str = ""
 
 
 @dataclass(frozen=True)
 class Drive:
     """A drive that may be a board's: `path` is empty where it is not mounted.
 
-    `info_uf2` and `boot_out` are the contents of those files, empty where there are none.
+    `info_uf2` and `boot_out` are the contents of those files, empty where there are none. `virtual`
+    is as in Port.
     """
 
     path: str
@@ -44,3 +47,4 @@ class Drive:
     info_uf2: str = ""
     boot_out: str = ""
     writable: bool = True
+    virtual: str = ""

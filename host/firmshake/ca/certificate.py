@@ -64,11 +64,16 @@ _CURVES = {"ec-p256": ec.SECP256R1, "ec-p384": ec.SECP384R1}
 
 def new_key(profile: Profile) -> PrivateKey:
     """Return a new private key of the profile's type."""
-    curve = _CURVES.get(profile.key)
+    return new_key_of(profile.key)
+
+
+def new_key_of(kind: str) -> PrivateKey:
+    """Return a new private key of that type, in the profiles' words."""
+    curve = _CURVES.get(kind)
     if curve is not None:
         return ec.generate_private_key(curve())
     # 65537: what FIPS 186-5 appendix A.1.1 allows at least, and what everybody has
-    return rsa.generate_private_key(65537, int(profile.key.removeprefix("rsa-")))
+    return rsa.generate_private_key(65537, int(kind.removeprefix("rsa-")))
 
 
 def key_type(key: PublicKey) -> str:

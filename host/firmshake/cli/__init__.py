@@ -21,6 +21,7 @@ COMMANDS = {
     "ca": "The private CA: issue, revoke, renew, audit, export for brokers and clouds.",
     "boards": "List the boards that are plugged in, by chip and unique id.",
     "provision": "Take one board from plugged in to proved.",
+    "fleet": "Many boards at once: run a manifest, watch them go green, report.",
     "firmware": "Keep firmware for the boards: add a file, list them, fetch one.",
     "console": "Show a board's diagnostics live, explained.",
     "explain": "Explain a captured log, or standard input.",

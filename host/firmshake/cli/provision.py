@@ -134,6 +134,7 @@ def command(
     line), uf2 (a Pico's boot loader's drive), drive (CIRCUITPY).
     """
     from firmshake import boardfiles, project
+    from firmshake.ownregistrar import OwnRegistrar
     from firmshake.ways.choose import Wish
 
     _check_usage(port, virtual, firmware_file, sha256)
@@ -146,13 +147,10 @@ def command(
     with _board(virtual, port, fleet) as target, _Screen(console) as screen:
         outcome = provision(
             fleet,
-            opened.authority,
-            registry,
+            OwnRegistrar(fleet, opened.authority, registry, device_id, replace),
             Wish(target, via, given, _stored(fleet), console_port, baud),
             screen,
-            device_id=device_id,
             proof_s=timeout,
-            replace=replace,
             force=force,
             hide_drive=hide_drive,
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmshake import firmware, flash, serialport
-from firmshake.boards import discover, drives, ports
+from firmshake.boards import bench, discover, drives, ports
 from firmshake.boards.drivefiles import parse_boot_out, parse_info
 from firmshake.boards.row import Row
 from firmshake.boards.table import BOARDS, MICROPYTHON, Board, by_chip
@@ -191,7 +191,10 @@ def _is_for_esptool(answer: Answer) -> bool:
 
 
 def _rows() -> list[Row]:
-    return discover.rows(ports.attached(), drives.attached())
+    # several boards are several, whether real or virtual: one has to be named
+    return discover.rows(
+        [*ports.attached(), *bench.announced()], [*drives.attached(), *bench.announced_drives()]
+    )
 
 
 def _row_of(port: str) -> Row | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from firmshake import image, uf2
-from firmshake.boards import discover, ports
+from firmshake.boards import bench, discover, ports
 from firmshake.boards.drivefiles import INFO_UF2, Info
 from firmshake.boards.table import MICROPYTHON, Board, Runtime, filesystem_region
 from firmshake.errors import Error
@@ -167,7 +167,7 @@ def _check_taken(drive: Path) -> None:
 
 def _consoles() -> set[str]:
     """The serial ports that are known to be MicroPython's."""
-    rows = discover.rows(ports.attached(), [])
+    rows = discover.rows([*ports.attached(), *bench.announced()], [])
     return {port for row in rows if row.state == "micropython" for port in row.ports}
 
 
