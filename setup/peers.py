@@ -31,6 +31,7 @@ PEERS = {
     "softhsm2": Peer("libsofthsm2"),
     "rabbitmq": Peer("rabbitmq-server", parts="erlang-"),
     "gnomekeyring": Peer("gnome-keyring", parts="dbus-"),
+    "postgresql": Peer("postgresql"),
     "easyrsa": Peer("easy-rsa"),
     "cfssl": Peer("golang-cfssl"),
 }

@@ -23,7 +23,7 @@ class Folder:
             return file.read()
 
 
-def run(runtime: object, source: object, write: object) -> None:
+def run(runtime: object, source: object, write: object, recorder: object = None) -> None:
     """Climb, hold, report and retry, without end."""
     report = Report(runtime, write)
     report.event(
@@ -33,18 +33,23 @@ def run(runtime: object, source: object, write: object) -> None:
     while True:
         climb = Climb(runtime, report, source)
         failure = None
-        held = runtime.ticks()
+        begun = held = runtime.ticks()
         try:
             climb.up()
             held = runtime.ticks()
+            if recorder is not None:
+                recorder.reached(climb, held - begun)
             climb.hold()
         except Failure as ended:
             failure = ended
         finally:
             climb.close()
+        clock = climb.clock
         climb = None  # its memory is wanted by the report, and by the next
         runtime.tidy()
         report.fail(failure)
+        if recorder is not None:
+            recorder.fail(failure, clock)
         if failure.stage == "ready" and runtime.since(held) > _GOOD_MS:
             failures = 0
         failures += 1
@@ -54,11 +59,17 @@ def run(runtime: object, source: object, write: object) -> None:
         runtime.sleep(ms)
 
 
-def main() -> None:
-    """The board's entry: files from /firmshake, events to serial."""
+def main(folder: str = "/firmshake") -> None:
+    """The board's entry: its files in `folder`, events to serial, failures to the recorder."""
     if sys.implementation.name == "circuitpython":
         from .runtime_circuitpython import Runtime
     else:
         from .runtime_micropython import Runtime
+    runtime = Runtime()
+    runtime.tidy()
+    from .recorder import FILE, Recorder
+
+    recorder = Recorder(runtime, folder + "/" + FILE)
+    runtime.tidy()
     sys.stdout.write("\n")  # boot noise may have left half a line
-    run(Runtime(), Folder("/firmshake"), sys.stdout.write)
+    run(runtime, Folder(folder), sys.stdout.write, recorder)

@@ -20,6 +20,7 @@ class Climb:
         self._sock = None
         self._tls = None
         self.identity = None
+        self.clock = None
         self.session = None
 
     def up(self) -> None:
@@ -54,7 +55,7 @@ class Climb:
         report.ok("wifi", network.join(runtime, identity))
 
         self._begin("clock")
-        clock = clocks.settle(runtime, identity, report)
+        clock = self.clock = clocks.settle(runtime, identity, report)
         report.ok("clock", {"clock": clock.source, "now": x509.date(runtime.now())})
         self._dates_again(identity, clock)
 

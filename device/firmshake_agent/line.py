@@ -40,15 +40,20 @@ def crc16(data: "str | bytes", crc: int = 0xFFFF) -> int:
 
 
 def format_line(
-    seq: int, ms: int, stage: str, state: str, fields: "list[tuple[str, object]]"
+    seq: int,
+    ms: int,
+    stage: str,
+    state: str,
+    fields: "list[tuple[str, object]]",
+    most: int = MAX_LINE,
 ) -> str:
-    """The event's line, without its line end, at most MAX_LINE bytes, ASCII only.
+    """The event's line, without its line end, at most `most` bytes, ASCII only.
 
     Fields whose value is None are skipped. A field that would make the line too long is left out,
     and `cut=1` is added. Keys and names are lower case letters, digits and "_".
     """
     parts = [f"{MARK}{seq} {ms} {stage} {state}"]
-    room = MAX_LINE - _TAIL - len(_CUT) - len(parts[0])
+    room = most - _TAIL - len(_CUT) - len(parts[0])
     cut = False
     for key, value in fields:
         if value is None:

@@ -12,7 +12,8 @@ LONGEST = 1024  # of a packet: MiniMQTT takes memory for all that its head annou
 REST_MS = 10000  # how long the rest of a packet may take
 
 # What a broker may send to a session with one subscription at QoS 0 (MQTT 3.1.1, 2.2.1)
-_CONNACK, _PUBLISH, _SUBACK, _PINGRESP = 0x20, 0x30, 0x90, 0xD0
+# and one PUBACK for each message that was sent with QoS 1
+_CONNACK, _PUBLISH, _PUBACK, _SUBACK, _PINGRESP = 0x20, 0x30, 0x40, 0x90, 0xD0
 
 
 class Ended(Exception):
@@ -26,8 +27,8 @@ class Link:
     """A socket as MiniMQTT uses it, over `stream` (the runtime's TLS stream) and its tap.
 
     `first` are the broker's first bytes; `closed` says that it closed, `broken` that it sent what
-    no broker may; `granted` is the return code of its SUBACK, -1 before; `error` is what the stream
-    raised, if anything.
+    no broker may; `granted` is the return code of its SUBACK, -1 before; `unacknowledged` counts
+    messages that it still owes a PUBACK; `error` is what the stream raised, if anything.
     """
 
     def __init__(self, runtime: object, stream: object, tap: object) -> None:
@@ -35,6 +36,7 @@ class Link:
         self.closed = False
         self.broken = False
         self.granted = -1
+        self.unacknowledged = 0
         self.error = None
         self._runtime = runtime
         self._stream = stream
@@ -146,6 +148,10 @@ class Link:
     def _begin(self, kind: int) -> None:
         # of packets that it does not wait for, MiniMQTT leaves the body, and takes it for packets
         known = kind & 0xFE == _PUBLISH or kind == _PINGRESP or not self._kind
+        if kind == _PUBACK and self.unacknowledged:
+            # one that comes too late too: MiniMQTT takes its body for packets that mean nothing
+            known = True
+            self.unacknowledged -= 1
         if not known and (kind != _SUBACK or self.granted >= 0):
             raise self._break("broken")
         self._place, self._kind, self._rest, self._shift = 1, kind, 0, 0
@@ -156,6 +162,8 @@ class Link:
             return True  # `_keep` judges it
         if self._kind == _PINGRESP:
             return self._rest == 0
+        if self._kind == _PUBACK:
+            return self._rest == 2
         return self._rest == 3 if self._kind == _SUBACK else self._rest >= 3
 
     def _keep(self, data: memoryview) -> None:
@@ -179,6 +187,10 @@ class Link:
             self.closed = True
             self.error = error
             raise Ended("closed")
+
+    def forget(self) -> None:
+        """What was held back is not sent."""
+        self._waiting = bytearray()
 
     def close(self) -> None:
         """Send what was held back, as far as possible; the ladder closes the connection."""

@@ -1,5 +1,6 @@
 """The mqtt, subscribe and ready stages, by MiniMQTT."""
 
+import gc
 import sys
 
 from . import link as single
@@ -21,6 +22,7 @@ _SHORT_S = 0.05
 _LONG_S = 1
 _NEVER_S = 3600  # the link keeps the time limits: MiniMQTT's own forget why
 _PROBE_MS = 2000
+_PUBACK_MS = 5000  # a broker that takes longer is asked another time
 
 
 def _import_minimqtt() -> object:
@@ -33,8 +35,10 @@ def _import_minimqtt() -> object:
             from . import const_cpython
 
             sys.modules["micropython"] = const_cpython
+    gc.collect()  # it fills what is free from the front: what stays must not lie in between
     from adafruit_minimqtt import adafruit_minimqtt
 
+    gc.collect()
     return adafruit_minimqtt
 
 
@@ -53,7 +57,8 @@ class Session:
         self._clock = clock
         self._channel = channel
         self._link = single.Link(runtime, channel.stream, channel.tap)
-        self._topic = "devices/" + identity.device + "/echo"
+        self._topics = "devices/" + identity.device + "/"
+        self._topic = self._topics + "echo"
         self._echo = None
         # what MiniMQTT raises where it is refused, and at a message that is none
         self._error = (minimqtt.MMQTTException, AssertionError, ValueError)
@@ -146,6 +151,29 @@ class Session:
 
     def _heard(self, client: object, topic: str, message: bytearray) -> None:
         self._echo = message
+
+    def tell(self, name: str, message: bytes) -> bool:
+        """Publish on our topic `name` with QoS 1; whether the broker acknowledged it in time.
+
+        Raises Failure with stage ready where the session ends meanwhile.
+        """
+        started = self._runtime.ticks()
+        link, identity = self._link, self._identity
+        link.expect(min(_PUBACK_MS, identity.limit_ms, identity.keepalive * 1000))
+        link.settimeout(_SHORT_S)
+        link.unacknowledged += 1
+        try:
+            self._client.publish(self._topics + name, message, False, 1)
+            return True
+        except MemoryError:
+            link.forget()  # half a packet would spoil what follows
+        except single.Ended:
+            pass
+        except self._error:
+            raise self._lost(started, True)
+        if link.closed or link.broken or link.is_inside:
+            raise self._lost(started, link.broken)
+        return False
 
     def hold(self) -> None:
         """Keep the session, with PINGREQ at each keepalive. Ends by a Failure with stage ready."""

@@ -188,6 +188,11 @@ class Runtime:
         address = wifi.radio.ipv4_address
         return ("", {"addr": str(address)}) if address else ("no_address", {})
 
+    def rssi(self) -> "int | None":
+        """Strength of the Wi-Fi's signal in dBm, None where there is none."""
+        point = wifi.radio.ap_info
+        return point.rssi if point else None
+
     def resolve(self, host: str, port: int) -> "list[tuple[str, object]]":
         """The host's addresses. Raises OSError with the resolver's number."""
         pool = self._pool

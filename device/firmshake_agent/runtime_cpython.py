@@ -169,6 +169,10 @@ class Runtime:
     def needs_wifi(self) -> bool:
         return False
 
+    def rssi(self) -> None:
+        """There is no radio."""
+        return
+
     def resolve(self, host: str, port: int) -> "list[tuple[str, object]]":
         found = []
         for family, _, _, _, address in socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM):

@@ -175,6 +175,13 @@ class Runtime:
         except (ValueError, OSError, TypeError):
             return False
 
+    def rssi(self) -> "int | None":
+        """Strength of the Wi-Fi's signal in dBm, None where there is none."""
+        try:
+            return network.WLAN(network.STA_IF).status("rssi")
+        except (AttributeError, ValueError, OSError, TypeError):
+            return None
+
     def resolve(self, host: str, port: int) -> "list[tuple[str, object]]":
         """The host's addresses. Raises OSError with the resolver's number."""
         found = []

@@ -13,7 +13,7 @@ from firmshake.listen import Port, listen
 from firmshake.reader import Reader
 from firmshake.saving import NotSaved
 
-_RETRY_S = 0.5  # between two attempts to open a port that went away
+RETRY_S = 0.5  # between two attempts to open a port that went away
 
 
 class OpenPort(Port, Protocol):
@@ -38,18 +38,20 @@ def watch(
     open_port: Callable[[], OpenPort],
     reset: Callable[[OpenPort], None] = lambda port: None,
     pause: Callable[[float], None] = time.sleep,
+    alive: Callable[[], None] = lambda: None,
 ) -> Iterator[Event | Output | Lost | Back]:
     """Everything that comes over the port, without an end; `open_port` is called again each time.
 
     `reset` is called once, with the port first opened. Raises what the first `open_port` and
     `reset` raise, and NotSaved where a SavedPort's log fails; a later Error of `open_port` means
-    that the port is not back yet.
+    that the port is not back yet. `alive` is called ten times a second while the port is there;
+    what it or `pause` raises ends the watch, with the port closed.
     """
     port = open_port()
     try:
         reset(port)
         while True:
-            yield from _until_lost(port)
+            yield from _until_lost(port, alive)
             _close(port)
             port = _reopen(open_port, pause)
             yield Back()
@@ -57,11 +59,12 @@ def watch(
         _close(port)
 
 
-def _until_lost(port: OpenPort) -> Iterator[Event | Output | Lost]:
+def _until_lost(port: OpenPort, alive: Callable[[], None]) -> Iterator[Event | Output | Lost]:
     reader = Reader()
     try:
         for items in listen(port, reader):
             yield from items
+            alive()
     except NotSaved:
         raise
     except Error as error:
@@ -71,7 +74,7 @@ def _until_lost(port: OpenPort) -> Iterator[Event | Output | Lost]:
 
 def _reopen(open_port: Callable[[], OpenPort], pause: Callable[[float], None]) -> OpenPort:
     while True:
-        pause(_RETRY_S)
+        pause(RETRY_S)
         try:
             return open_port()
         except (Error, OSError):

@@ -176,14 +176,26 @@ def _esptool(
     # every chip. esptool itself leaves the reset out for socket://, which has no modem lines.
     options = ["--chip", chip, "--port", port, "--baud", str(baud)]
     options += ["--before", "default-reset", "--after", after]
-    program = ["esptool"]
-    if offer.must_recall or port.startswith("rfc2217:"):
-        program = [esptool_child.__name__] + [esptool_child.RECALL] * offer.must_recall
     # -P: an esptool.py in the current folder is not the one that we mean
-    return _run([sys.executable, "-P", "-m", *program, *options, *arguments], offer, on_line)
+    program = [sys.executable, "-P", "-m", esptool_child.__name__]
+    recall = [esptool_child.RECALL] * offer.must_recall
+    with _lifeline() as line:
+        begun = [*program, esptool_child.LIFELINE, str(line), *recall]
+        return _run([*begun, *options, *arguments], offer, on_line, line)
 
 
-def _run(command: list[str], offer: memfile.Offer, on_line: OnLine) -> tuple[int, str]:
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end of a pipe for a child, whose other end closes when this process is gone."""
+    theirs, ours = os.pipe()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+def _run(command: list[str], offer: memfile.Offer, on_line: OnLine, line: int) -> tuple[int, str]:
     # In our own process group, so that Ctrl-C reaches it even while we are blocked
     process = None
     try:
@@ -193,7 +205,7 @@ def _run(command: list[str], offer: memfile.Offer, on_line: OnLine) -> tuple[int
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                pass_fds=offer.fds,
+                pass_fds=(*offer.fds, line),
                 env=_environment(),
             )
         with _killed_when_silent(process) as (heard, killed):

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from firmshake import registryurl
 from firmshake.boards.table import RUNTIMES
 from firmshake.ca.authority import LONGEST_NAME
 from firmshake.endpoint import is_address, is_host, parse_endpoint
@@ -42,6 +43,7 @@ class Values:
     wifi_password: str | None
     ntp: tuple[str, ...]
     keepalive_s: int
+    registry_url: str | None
     firmware: pins.Pins
 
     def __repr__(self) -> str:
@@ -169,6 +171,8 @@ KEYS: Mapping[str, Key] = {
         int,
         default=DEFAULT_KEEPALIVE_S,
     ),
+    # whether it will do is told by `registryurl`, with what to do about a password
+    "registry.url": Key(lambda value: isinstance(value, str), "must be text, in quotes"),
     "firmware.micropython": Key(pins.are_pins, pins.WORDS, dict),
     "firmware.circuitpython": Key(pins.are_pins, pins.WORDS, dict),
 }
@@ -186,10 +190,11 @@ def check(document: Mapping[str, object]) -> Values:
         if name not in KEYS:
             _refuse_unknown(name, document)
     found = {name: _value(name, given, document) for name in KEYS}
-    if found["broker.path"] is not None and found["broker.transport"] != WSS:
-        raise Error(
-            "broker.path is for WebSockets only", hint="say transport = 'wss', or leave it out"
-        )
+    if found["broker.path"] is not None:
+        check_path(found["broker.transport"])
+    url = _text_or_none(found["registry.url"])
+    if url is not None:
+        _check_url(url)
     ntp = found["clock.ntp"]
     assert isinstance(ntp, list)
     return Values(
@@ -206,8 +211,31 @@ def check(document: Mapping[str, object]) -> Values:
         wifi_password=_text_or_none(found["wifi.password"]),
         ntp=tuple(ntp),
         keepalive_s=_number(found["mqtt.keepalive_s"]),
+        registry_url=url,
         firmware=pins.of({runtime: found[f"firmware.{runtime}"] for runtime in RUNTIMES}),
     )
+
+
+def check_value(name: str, value: object) -> None:
+    """Raise Error, which never shows the value, where it will not do for the key `name`."""
+    key = KEYS[name]
+    if not key.allows(value):
+        raise Error(f"{name} {key.words}", hint=_mismatch(name, value, key.kind))
+
+
+def check_path(transport: object) -> None:
+    """Raise Error where there can't be a `broker.path` beside this transport."""
+    if transport != WSS:
+        raise Error(
+            "broker.path is for WebSockets only", hint="say transport = 'wss', or leave it out"
+        )
+
+
+def _check_url(url: str) -> None:
+    try:
+        registryurl.check(url)
+    except Error as error:
+        raise Error(f"registry.url: {error.message}", error.hint) from None
 
 
 def _flat(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -223,21 +251,22 @@ def _flat(document: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _refuse_unknown(name: str, document: Mapping[str, object]) -> None:
     kind = "table" if isinstance(document.get(name), dict) else "key"
     known = _TABLES if kind == "table" else tuple(KEYS)
+    raise Error(f"unknown {kind} {name!r}", hint=meant(name, known))
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """Return a hint for a name that is not known: the one that it is near to, or all there are."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     if not near:  # the right word in the wrong table
         last = name.rpartition(".")[2]
         near = [key for key in known if key.rpartition(".")[2] == last][:1]
-    raise Error(
-        f"unknown {kind} {name!r}",
-        hint=f"did you mean {near[0]!r}" if near else f"known are: {', '.join(known)}",
-    )
+    return f"did you mean {near[0]!r}" if near else f"known are: {', '.join(known)}"
 
 
 def _value(name: str, given: Mapping[str, object], document: Mapping[str, object]) -> object:
     key = KEYS[name]
     if name in given:
-        if not key.allows(given[name]):
-            raise Error(f"{name} {key.words}", hint=_mismatch(name, given[name], key.kind))
+        check_value(name, given[name])
         return given[name]
     table = name.partition(".")[0]
     if key.required and not (table in _OPTIONAL_TABLES and table not in document):

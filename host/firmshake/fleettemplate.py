@@ -16,6 +16,7 @@ from firmshake.fleetfile import (
     MQTTS,
     WSS,
 )
+from firmshake.registryurl import EXAMPLE
 
 
 def render(
@@ -71,6 +72,11 @@ ntp = [{", ".join(map(_quote, ntp))}]
 # The broker takes a board for lost after one and a half times this many seconds of silence.
 # {DEFAULT_KEEPALIVE_S} suits most fleets.
 keepalive_s = {keepalive_s}
+
+# The registry is registry.sqlite here. Where several stations share one, it is in PostgreSQL, and
+# this gets its URL, without a password, from: firmshake registry move URL
+# [registry]
+# url = "{EXAMPLE}"
 
 # Firmware is pinned here by its SHA-256, a line for each kind of board, when this gets it:
 # firmshake firmware fetch BOARD

@@ -39,9 +39,22 @@ def create_whole(path: Path, content: bytes, mode: int = PRIVATE) -> None:
 
     What a kill may leave is a file whose name begins with a dot, of the same mode.
     """
+    with creating(path, mode) as stream:
+        stream.write(content)
+
+
+@contextlib.contextmanager
+def creating(path: Path, mode: int = PRIVATE) -> Iterator[BinaryIO]:
+    """Give a stream whose content becomes the new file `path` when the context ends.
+
+    As `create_whole`, for what is too long to be held in memory.
+    """
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    create(beside, content, mode)
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
+        with open(handle, "wb") as stream:
+            yield stream
+            sync(stream)
         _link(beside, path)
         sync_folder(path.parent)
     finally:

@@ -71,17 +71,18 @@ class OwnRegistrar:
         device_id = self.wanted or found or self._default_id(seen)
         if device_id != found and not self.replace:
             _check_owner(self.registry, device_id, seen.unique_id)
-        return Admission(device_id, self.project, self.authority.profile("device").key)
+        return Admission(device_id, self.project, self.authority.device_profile(self.profile).key)
 
     def enrol(self, device_id: str, key: PublicKey, seen: Seen) -> Signed:
         now, authority = self.now(), self.authority
-        made = authority.certify(device_id, key, now=now)
+        made = authority.certify(device_id, key, now=now, profile=self.profile)
         self.registry.record_issued(
             device_id,
             made,
             unique_id=seen.unique_id,
             chip=seen.chip,
             firmware=seen.firmware,
+            token=self.token,
         )
         return Signed(made, (authority.certificate,), (authority.root,))
 
@@ -97,11 +98,12 @@ class OwnRegistrar:
             "written",
             unique_id=unique_id,
             serial_number=serial_number,
+            token=self.token,
         )
 
     def ended(self, device_id: str, is_proved: bool, verdict: str | None) -> None:
         state = "proved" if is_proved else "failed"
-        self.registry.set_state(device_id, state, verdict)
+        self.registry.set_state(device_id, state, verdict, token=self.token)
 
     def _default_id(self, seen: Seen) -> str:
         if seen.unique_id is None:

@@ -56,7 +56,10 @@ class Wifi:
 
 @dataclass(frozen=True)
 class Project:
-    """A project folder and what its fleet.toml says. `wifi` is None for boards that need none."""
+    """A project folder and what its fleet.toml says. `wifi` is None for boards that need none.
+
+    `registry_url` is None where the registry is a file of the project.
+    """
 
     root: Path
     name: str
@@ -66,6 +69,12 @@ class Project:
     keepalive_s: int
     prefix: str
     firmware: Pins = field(default_factory=dict)
+    registry_url: str | None = None
+
+    @property
+    def registry_at(self) -> Path | str:
+        """Where the registry is: its URL, or the path of its file."""
+        return self.registry_url or self.registry_path
 
     @property
     def registry_path(self) -> Path:
@@ -117,6 +126,7 @@ def _project(folder: Path, values: fleetfile.Values) -> Project:
         keepalive_s=values.keepalive_s,
         prefix=values.prefix,
         firmware=values.firmware,
+        registry_url=values.registry_url,
     )
 
 
@@ -176,8 +186,7 @@ def check_authority(project: Project, registry: Registry) -> None:
         )
     if row is None or row.fingerprint_sha256 != certificates.fingerprint(issuing):
         raise Error(
-            f"the registry {project.registry_path} does not know the CA"
-            f" {certificates.subject(issuing)!r}",
+            f"the registry {registry.where} does not know the CA {certificates.subject(issuing)!r}",
             hint="put back the registry that belongs to this CA, the newest copy of it",
         )
 

@@ -1,9 +1,11 @@
-"""A serial port whose bytes are also appended to a log as they come, for `firmshake explain`."""
+"""Serial ports whose bytes are also appended to logs as they come, for `firmshake explain`."""
 
 from __future__ import annotations
 
 import io
 import os
+import re
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +16,15 @@ if TYPE_CHECKING:
     from firmshake.console import OpenPort
 
 _HINT = "name another file with --log, or make room and check the folder's permissions"
+_FOLDER_HINT = "of several boards, --log names a folder, with a file for each: name another one"
 
 
 class NotSaved(Error):
     """The log cannot be written: the port is not at fault."""
 
-    def __init__(self, path: Path, error: OSError) -> None:
+    def __init__(self, path: Path, error: OSError, hint: str = _HINT) -> None:
         reason = (error.strerror or str(error)).lower()
-        super().__init__(f"cannot write the log {path}: {reason}", hint=_HINT)
+        super().__init__(f"cannot write the log {path}: {reason}", hint=hint)
 
 
 class Log:
@@ -46,6 +49,36 @@ class Log:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class LogFolder:
+    """A folder with a log for each board, by the short name of its port."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder, where there is none. Raises NotSaved."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._ports: dict[str, str] = {}  # name of the file: the port whose log it is
+        try:
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise NotSaved(path, error, _FOLDER_HINT) from error
+
+    def log(self, port: str) -> Log:
+        """Open the log of what is behind this port, from any thread. Raises NotSaved."""
+        name = re.sub(r"[^A-Za-z0-9._-]", "-", short_name(port)).lstrip(".") or "port"
+        with self._lock:
+            names = (name, *(f"{name}-{number}" for number in range(2, 1000)))
+            free = next(one for one in names if self._ports.setdefault(one, port) == port)
+        return Log(self._path / f"{free}.log")
+
+
+def short_name(port: str) -> str:
+    """The port's name without its folder or its scheme: "ttyUSB0", "127.0.0.1:4000"."""
+    scheme, separator, rest = port.partition("://")
+    if separator:
+        return rest.partition("?")[0].strip("/") or scheme
+    return port.rstrip("/").rpartition("/")[2] or port
 
 
 class SavedPort:

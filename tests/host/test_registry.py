@@ -14,7 +14,7 @@ import pytest
 from firmshake.ca import authority, certificate
 from firmshake.errors import Error
 from firmshake.registry import STATES, Registry
-from firmshake.registry import file as registryfile
+from firmshake.registry import sqlitefile as registryfile
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 _, ISSUING = authority.create("greenhouse", now=NOW)

@@ -52,7 +52,7 @@ from firmshake.errors import Error
 from firmshake.newproject import new_project
 from firmshake.project import Broker, Project
 from firmshake.registry import CertificateRecord, Registry, log
-from firmshake.registry import file as registryfile
+from firmshake.registry import sqlitefile as registryfile
 
 SECRET = b"correct horse"
 BORN = datetime.now(UTC) - timedelta(days=2)

@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import secrets
 import stat
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from typing import Any, Literal
 from firmshake import newfile
 from firmshake.boards import drives, table
 from firmshake.boards.seen import Drive, Port, Usb
+from firmshake.boards.table import Runtime
 from firmshake.errors import Error
 
 FOLDER_VARIABLE = "FIRMSHAKE_RUNTIME"
@@ -37,7 +40,6 @@ _ADAPTER = (0x10C4, 0xEA60)
 _LARGEST_PORT = 65535
 
 Shows = Literal["adapter", "bootloader", "micropython", "circuitpython"]
-_SHOWS = ("adapter", "bootloader", "micropython", "circuitpython")
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Sight:
 
     number: int
     board: str
+    runtime: Runtime
     shows: Shows
     port: int | None = None
     drive: str | None = None
@@ -64,12 +67,17 @@ class Sight:
         return told
 
     @property
+    def url(self) -> str | None:
+        """Its port, as tools take it."""
+        return None if self.port is None else f"rfc2217://{HOST}:{self.port}"
+
+    @property
     def usb(self) -> tuple[int, int]:
         """The numbers of the USB device as which it shows itself."""
         if self.shows == "adapter":
             return _ADAPTER
-        known = table.by_name(self.board).usb
-        return next((usb.vid, usb.pid) for usb in known if usb.state == self.shows)
+        known = {usb.state: (usb.vid, usb.pid) for usb in table.by_name(self.board).usb}
+        return known[self.shows]
 
 
 class Announcement:
@@ -117,13 +125,13 @@ def announced() -> list[Port]:
     """Return the ports of the virtual boards of this user that are plugged in, as of real ones."""
     return [
         Port(
-            device=f"rfc2217://{HOST}:{sight.port}",
+            device=sight.url,
             usb=usb,
             manufacturer="firmshake",
             virtual=sight.board,
         )
         for sight, usb in _sights()
-        if sight.port is not None
+        if sight.url is not None
     ]
 
 
@@ -138,11 +146,18 @@ def announced_drives() -> list[Drive]:
 
 def folder() -> Path:
     """Return the folder for announcements, which need not be there."""
-    if named := os.environ.get(FOLDER_VARIABLE):
-        return Path(named)
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named) if named else _of_the_system()
+
+
+@functools.cache
+def _of_the_system() -> Path:
     import platformdirs
 
-    return platformdirs.user_runtime_path("firmshake", appauthor=False)
+    with warnings.catch_warnings():
+        # it warns where the system has no such folder, and takes one of its own for temporary files
+        warnings.simplefilter("ignore")
+        return platformdirs.user_runtime_path("firmshake", appauthor=False)
 
 
 def _sights() -> Iterator[tuple[Sight, Usb]]:
@@ -151,7 +166,7 @@ def _sights() -> Iterator[tuple[Sight, Usb]]:
         return
     for lock in sorted(place.glob(f"{_PREFIX}*{_LOCK}")):
         name = lock.name.removesuffix(_LOCK)
-        if not _is_alive(lock):
+        if _is_left_behind(lock):
             _take_away(place, name)
             continue
         for sight in _read(place / f"{name}{_TOLD}"):
@@ -161,8 +176,8 @@ def _sights() -> Iterator[tuple[Sight, Usb]]:
             yield sight, Usb(vid, pid, sight.unique_id, plug)
 
 
-def _is_alive(lock: Path) -> bool:
-    """Whether the process that made the file lives: it holds the lock."""
+def _is_left_behind(lock: Path) -> bool:
+    """Whether the process that made the file is dead: else it holds the lock."""
     try:
         handle = os.open(lock, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
@@ -170,10 +185,10 @@ def _is_alive(lock: Path) -> bool:
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return True
+        return False
     finally:
         os.close(handle)
-    return False
+    return True
 
 
 def _read(path: Path) -> list[Sight]:
@@ -189,12 +204,18 @@ def _read(path: Path) -> list[Sight]:
 
 def _sight(row: dict[str, Any]) -> Sight:
     """Raises ValueError, TypeError, LookupError or Error where it is none."""
-    sight = Sight(**row)
-    table.by_name(sight.board)
-    if sight.shows not in _SHOWS or not isinstance(sight.number, int):
-        raise ValueError(row)
-    if sight.port is not None and not 0 < int(sight.port) <= _LARGEST_PORT:
+    sight = Sight(
+        number=int(row["number"]),
+        board=str(row["board"]),
+        runtime=row["runtime"],
+        shows=row["shows"],
+        port=None if row["port"] is None else int(row["port"]),
+        drive=None if row["drive"] is None else str(row["drive"]),
+        unique_id=str(row["unique_id"]),
+    )
+    if sight.port is not None and not 0 < sight.port <= _LARGEST_PORT:
         raise ValueError(sight.port)
+    sight.usb  # noqa: B018  that there are such numbers
     return sight
 
 

@@ -56,7 +56,8 @@ class _Thing:
     @property
     def virtual(self) -> str:
         """The board of the table that it stands for, empty for a real one."""
-        return next((each.virtual for each in (*self.ports, *self.drives) if each.virtual), "")
+        every = [port.virtual for port in self.ports] + [drive.virtual for drive in self.drives]
+        return next((board for board in every if board), "")
 
 
 def _grouped(ports: Iterable[Port], drives: Iterable[Drive]) -> list[_Thing]:

@@ -14,6 +14,8 @@ from firmshake.boards.table import Family, State
 # and 3), and MicroPython on the ESP32 up to 1.22 showed the other
 _OF_NO_BOARD = ("e0c9125b0d9b", "123456")
 
+_BYTES = re.compile(r"(?:[0-9a-f]{2})+")
+
 
 def of_usb(serial_number: str, family: Family, state: State) -> str | None:
     """Return the unique id in a USB serial number; None where it is no board's own."""
@@ -43,8 +45,19 @@ def digits(text: str) -> str | None:
 
     Two spellings of one id have the same digits.
     """
-    found = re.sub(r"[:-]", "", text).lower()
-    return found if re.fullmatch(r"(?:[0-9a-f]{2})+", found) else None
+    found = text.replace(":", "").replace("-", "").lower()
+    return found if _BYTES.fullmatch(found) else None
+
+
+def spelled(text: str) -> str | None:
+    """Return a board's unique id, however it is written, as it is spelled here; None if it is none.
+
+    Twelve digits are a MAC address, sixteen a Pico's.
+    """
+    found = digits(text)
+    if not found or len(found) not in (12, 16) or found in _OF_NO_BOARD:
+        return None
+    return found if len(found) == 16 else _mac(found)
 
 
 def is_same(known: str | None, told: str | None) -> bool:

@@ -93,6 +93,7 @@ class Authority(Issuer):
         now: datetime,
         valid: Validity | None = None,
         key: PrivateKey | None = None,
+        profile: str | None = None,
     ) -> Identity:
         """Return the identity of the device `device_id`, with a new key unless one is given.
 
@@ -100,11 +101,13 @@ class Authority(Issuer):
         names. A URI, because it is no host: a DNS name would claim a place in the DNS that it does
         not have, would forbid the underscore, and could pass for a server's name.
 
-        `valid` replaces the profile's dates and is taken as it is. Raises Error where `device_id`
-        can't be one, or `now` is outside the intermediate's validity.
+        `profile` names one of the profiles for devices, None the usual one. `valid` replaces the
+        profile's dates and is taken as it is. Raises Error where `device_id` can't be one, there is
+        no such profile, or `now` is outside the intermediate's validity.
         """
         deviceid.check(device_id)
-        return self._identity("device", device_id, _device_names(device_id), now, valid, key)
+        names = _device_names(device_id)
+        return self._identity(self.device_profile(profile), device_id, names, now, valid, key)
 
     def issue_broker(
         self,
@@ -121,36 +124,51 @@ class Authority(Issuer):
         has expired. Raises Error where a name is none, or `now` is outside the intermediate's
         validity.
         """
-        return self._identity("broker", *self._broker_names(names), now, valid, key)
+        found = self.profile("broker")
+        return self._identity(found, *self._broker_names(names), now, valid, key)
 
     def _identity(
         self,
-        kind: str,
+        profile: Profile,
         common_name: str,
         names: list[x509.GeneralName],
         now: datetime,
         valid: Validity | None,
         key: PrivateKey | None,
     ) -> Identity:
-        key = key or certificate.new_key(self.profile(kind))
-        made = self._sign(kind, common_name, names, key.public_key(), now, valid)
+        key = key or certificate.new_key(profile)
+        made = self._sign(profile, common_name, names, key.public_key(), now, valid)
         return Identity(key, made, chain=(self.certificate,), anchors=(self.root,))
 
     def profile(self, kind: str) -> Profile:
         """Return the profile of a "device" or a "broker"."""
-        every = self.using or profiles.load()
-        return every.device if kind == "device" else every.broker
+        return self.device_profile() if kind == "device" else self._profiles().broker
 
-    def certify(self, device_id: str, public_key: PublicKey, *, now: datetime) -> x509.Certificate:
+    def device_profile(self, name: str | None = None) -> Profile:
+        """Return the profile for devices of that name, the usual one for None; Error on none."""
+        return self._profiles().of_device(name)
+
+    def _profiles(self) -> Profiles:
+        return self.using or profiles.load()
+
+    def certify(
+        self,
+        device_id: str,
+        public_key: PublicKey,
+        *,
+        now: datetime,
+        profile: str | None = None,
+    ) -> x509.Certificate:
         """Return a device's certificate for a key that it keeps to itself, as `issue` would."""
         deviceid.check(device_id)
-        return self._sign("device", device_id, _device_names(device_id), public_key, now)
+        found = self.device_profile(profile)
+        return self._sign(found, device_id, _device_names(device_id), public_key, now)
 
     def certify_broker(
         self, names: Sequence[str], public_key: PublicKey, *, now: datetime
     ) -> x509.Certificate:
         """Return a broker's certificate for a key that it keeps, as `issue_broker` would."""
-        return self._sign("broker", *self._broker_names(names), public_key, now)
+        return self._sign(self.profile("broker"), *self._broker_names(names), public_key, now)
 
     def _broker_names(self, names: Sequence[str]) -> tuple[str, list[x509.GeneralName]]:
         """A broker's common name, which is for people, and its alternative names."""
@@ -161,14 +179,13 @@ class Authority(Issuer):
 
     def _sign(
         self,
-        kind: str,
+        profile: Profile,
         common_name: str,
         names: list[x509.GeneralName],
         public_key: PublicKey,
         now: datetime,
         valid: Validity | None = None,
     ) -> x509.Certificate:
-        profile = self.profile(kind)
         # asked even where the dates are given: an expired CA issues nothing
         usual = certificate.window(profile, now, self.certificate)
         return certificate.signed(

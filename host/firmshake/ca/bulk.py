@@ -131,7 +131,7 @@ def _begin(
     if delivery is None:
         if stream.seek(0, os.SEEK_END):
             raise exclusive.in_the_way(path)
-        delivery = registry.claim(_place(path), prefix, count)
+        delivery = registry.claim_numbers(_place(path), prefix, count)
     claim = delivery.claim
     assert claim is not None  # of named devices there are no files
     if (claim.prefix, claim.count) != (prefix, count):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.resources
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,6 +19,11 @@ from firmshake.errors import Error
 # those of firmshake have a tenth of it
 _LARGEST = 64 * 1024
 _HINT = "firmshake ca profiles prints profiles that are right, each value with its reason"
+
+# the profile of devices for which none is named, and the table with the others
+USUAL, FURTHER = "device", "profile"
+# 40 characters: it stands in manifests and in the registry
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
 
 # how each message begins
 ABOUT = "certificate profiles: "
@@ -87,12 +93,21 @@ class Profile:
 
 @dataclass(frozen=True)
 class Profiles:
-    """One profile for each kind of certificate."""
+    """One profile for each kind of certificate; `devices` are further ones for devices, by name."""
 
     root: Profile
     intermediate: Profile
     broker: Profile
     device: Profile
+    devices: Mapping[str, Profile] = field(default_factory=dict)
+
+    def of_device(self, name: str | None) -> Profile:
+        """Return the device profile of that name, the usual one for None; raise Error on none."""
+        if name is None or name == USUAL:
+            return self.device
+        if name not in self.devices:
+            raise Error(f"no device profile is called {name!r}", hint=meant(name, self.devices))
+        return self.devices[name]
 
 
 @functools.cache
@@ -135,7 +150,8 @@ def parse(toml: str) -> Profiles:
             root=_profile(tables, "root", ca=True),
             intermediate=_profile(tables, "intermediate", ca=True),
             broker=_profile(tables, "broker", ca=False),
-            device=_profile(tables, "device", ca=False),
+            device=_profile(tables, USUAL, ca=False),
+            devices=_further(tables),
         )
         _check_together(found)
         return found
@@ -143,6 +159,31 @@ def parse(toml: str) -> Profiles:
         raise Error(f"{ABOUT}{error}", _HINT) from None
     except Error as error:
         raise Error(error.message, error.hint or _HINT) from None
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return a hint for a device profile that is not known: which there are."""
+    every = [USUAL, *known]
+    near = difflib.get_close_matches(name, every, n=1)
+    if near:
+        return f"did you mean {near[0]!r}"
+    return f"profiles.toml has: {', '.join(every)}; another one is a table [{FURTHER}.NAME] there"
+
+
+def _further(tables: Mapping[str, object]) -> dict[str, Profile]:
+    """The profiles `[profile.NAME]`: what one leaves out is as in [device]."""
+    found, usual = tables.get(FURTHER, {}), tables[USUAL]
+    assert isinstance(usual, dict)
+    if not isinstance(found, dict) or not all(isinstance(one, dict) for one in found.values()):
+        raise Error(f"{ABOUT}further profiles of devices are tables [{FURTHER}.NAME]")
+    for name in found:
+        if not _NAME.fullmatch(name) or name == USUAL:
+            raise Error(
+                f"{ABOUT}no profile can be called {name!r}",
+                f"40 letters, digits, '-' and '_' at most, and not {USUAL!r}",
+            )
+    whole = {f"{FURTHER}.{name}": {**usual, **one} for name, one in found.items()}
+    return {name: _profile(whole, f"{FURTHER}.{name}", ca=False) for name in found}
 
 
 def _profile(tables: Mapping[str, object], name: str, ca: bool) -> Profile:
@@ -183,7 +224,8 @@ def _check_together(found: Profiles) -> None:
             # OpenSSL and others hold a CA's against what it issues: brokers and devices here
             both = " and ".join(EXTENDED_KEY_USAGES)
             raise Error(f"{ABOUT}extended_key_usage in [{ca.name}] must be {both}, or []")
-    for end, purpose in ((found.broker, "serverAuth"), (found.device, "clientAuth")):
+    devices = [(one, "clientAuth") for one in (found.device, *found.devices.values())]
+    for end, purpose in ((found.broker, "serverAuth"), *devices):
         # a CA's usages are none of theirs (RFC 5280 section 4.2.1.3)
         _check_usage(end, needed=("digitalSignature",), refused=_CA_USAGES)
         if set(end.extended_key_usage) != {purpose}:

@@ -1,4 +1,4 @@
-"""`firmshake console`: a board's diagnostics, live and explained."""
+"""`firmshake console`: diagnostics of one board or several, live and explained."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from firmshake.cli.printer import Printer, terminal
+from firmshake.climbgate import Only
 from firmshake.console import Back, Lost, OpenPort, watch
-from firmshake.event import Event, Output
+from firmshake.errors import Error
+from firmshake.event import STAGES, Event, Output
 from firmshake.saving import Log, SavedPort
 
 if TYPE_CHECKING:
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("port")
+@click.argument("ports", nargs=-1, metavar="[PORT...]")
 @click.option("--baud", type=click.IntRange(min=300), default=115200, show_default=True)
-@click.option("--reset", is_flag=True, help="Reset the board at the start.")
+@click.option("--reset", is_flag=True, help="Reset the boards at the start.")
 @click.option("--time", "times", is_flag=True, help="Put the time of day before each event.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each event.")
 @click.option(
@@ -29,16 +31,69 @@ if TYPE_CHECKING:
     "path",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Append every byte that comes to FILE, for firmshake explain.",
+    help="Append every byte that comes to FILE, for firmshake explain. Unless one PORT is named,"
+    " FILE is a folder, in which each port has a file.",
+)
+@click.option(
+    "--only",
+    "patterns",
+    multiple=True,
+    metavar="VERDICT",
+    help="Show only climbs that end with this verdict: ready, fail (any failure), a stage or step"
+    " (tls), or a pattern (tls.*, tls.server_certificate/expired, '*/timeout'). May be given"
+    " again. A climb is held back, up to 1000 lines, until its verdict is known; what the board"
+    " says after it is shown with it, until the next climb begins.",
+)
+@click.option(
+    "--search", default="", metavar="TEXT", help="Show only lines, and explanations, with TEXT."
 )
 def command(
-    port: str, baud: int, reset: bool, times: bool, as_json: bool, path: Path | None
+    ports: tuple[str, ...],
+    baud: int,
+    reset: bool,
+    times: bool,
+    as_json: bool,
+    path: Path | None,
+    patterns: tuple[str, ...],
+    search: str,
 ) -> None:
-    """Show what the board at PORT says, its events explained.
+    """Show what the boards at the PORTs say, their events explained.
 
-    PORT is a device, or rfc2217://HOST:PORT, or socket://HOST:PORT. Where the board is unplugged,
-    console waits until it is back. Ctrl-C ends it.
+    PORT is a device, or rfc2217://HOST:PORT, or socket://HOST:PORT. Without one, these are all
+    boards that are plugged in, as firmshake boards lists them, and those that are plugged in later.
+    Where a board is unplugged, console waits until it is back. Ctrl-C ends it.
+
+    Of several boards, each line has the board's device id before it, or the port's short name until
+    the board has told its id; with --json, each object has "port" and "device". On a terminal, "?"
+    shows the keys that search, pause and choose what is shown.
     """
+    only = _only(patterns)
+    if len(set(ports)) < len(ports):
+        raise Error("a port is named twice", hint="name each port once", status=2)
+    if len(ports) == 1 and not (patterns or search):
+        _one(ports[0], baud, reset, times, as_json, path)
+        return
+    from firmshake.cli import several
+    from firmshake.cli.consoleview import Look
+
+    look = Look(as_json, times, named=len(ports) != 1)
+    several.run(several.Wish(ports, baud, reset, path, only, search, look))
+
+
+def _only(patterns: tuple[str, ...]) -> Only:
+    """Raises Error where a pattern can fit no verdict."""
+    only = Only(patterns)
+    if strange := only.strange(STAGES):
+        raise Error(
+            f"no verdict is like {strange[0]!r}",
+            hint=f"write ready, fail, or what begins with a stage: {', '.join(STAGES)}",
+            status=2,
+        )
+    return only
+
+
+def _one(port: str, baud: int, reset: bool, times: bool, as_json: bool, path: Path | None) -> None:
+    """Show what one board says, as it comes."""
     from firmshake import serialport
 
     def connect() -> OpenPort:

@@ -109,9 +109,9 @@ def load(folder: Path) -> tuple[Project, Places, Registry]:
 def parts(fleet: Project) -> tuple[Places, Registry]:
     """Return where the project's CAs are, and its registry; raise Error where one is missing."""
     from firmshake.ca import store
-    from firmshake.registry import Registry
+    from firmshake.registry import open_for
 
-    return store.read(fleet.ca_folder), Registry.open(fleet.registry_path)
+    return store.read(fleet.ca_folder), open_for(fleet)
 
 
 def open_ca(folder: Path, passphrase_fd: int | None) -> Opened:

@@ -12,17 +12,16 @@ import time
 from io import TextIOWrapper
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from firmshake.cli.passing import Passing
+from firmshake.cli.repeats import Repeats
 from firmshake.event import Event, Output
 from firmshake.ladderview import Line, show, stage_line
 from firmshake.symptoms import Symptoms
 from firmshake.verdict import remedy
 
 _PREFIX = 32  # an unfinished line up to here is a prefix, such as a time that a terminal wrote
-# evidence that differs from one climb to the next though nothing else does
-_MOVING = ("took", "now", "clock", "bytes_in", "bytes_out", "free", "largest", "used", "held_ms")
 
 
 def terminal() -> Console:
@@ -46,8 +45,7 @@ class Printer:
         self._times = times
         self._line = ""  # what stands on the last line, if that has not ended
         self._transient = False  # it is our own line of a stage that goes on
-        self._said: dict[str, dict[str, str]] = {}  # stage: its last failure or warning
-        self._warned: set[str] = set()  # stages that have warned and not come to their end
+        self._repeats = Repeats()
         self._symptoms = Symptoms()
         self._hints: set[str] = set()
         is_terminal = console.is_terminal or console.file.isatty()
@@ -92,30 +90,9 @@ class Printer:
             self._start(event)
             return
         self._stamp()
-        shown = (
-            Line(stage_line(event).append(" again", "dim")) if self._again(event) else show(event)
-        )
-        self._console.print(shown, width=self._width())
+        self._console.print(explained(event, self._repeats), width=self._width())
         self._console.file.flush()
         self._line = ""
-
-    def _again(self, event: Event) -> bool:
-        """Whether this failure or warning was explained already, when the stage last ran."""
-        if event.state == "ok":
-            # the end of a stage that warned belongs to its warning
-            if event.stage not in self._warned:
-                self._said.pop(event.stage, None)
-            self._warned.discard(event.stage)
-        if event.state not in ("fail", "warn"):
-            return False
-        if event.state == "warn":
-            self._warned.add(event.stage)
-        else:
-            self._warned.discard(event.stage)
-        before = self._said.get(event.stage)
-        fields = {key: value for key, value in event.fields.items() if key not in _MOVING}
-        self._said[event.stage] = fields
-        return fields == before
 
     def _start(self, event: Event) -> None:
         """The stage that goes on, until the next thing is printed: only on a terminal."""
@@ -154,6 +131,13 @@ class Printer:
     def _write(self, text: str) -> None:
         self._console.file.write(text)
         self._console.file.flush()
+
+
+def explained(event: Event, repeats: Repeats) -> RenderableType:
+    """The event as it is shown: explained, unless it was when the stage last ran."""
+    if repeats.again(event):
+        return Line(stage_line(event).append(" again", "dim"))
+    return show(event)
 
 
 def as_object(event: Event) -> dict[str, object]:

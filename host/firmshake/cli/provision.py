@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +26,8 @@ from firmshake.provision import PROOF_S, Outcome, provision
 from firmshake.wording import printable
 
 if TYPE_CHECKING:
-    from firmshake.boards.table import Board
     from firmshake.firmware import Firmware
     from firmshake.firmwares.identify import File
-    from firmshake.project import Project
 
 # as ways.choose has them, which is slow to load
 WAYS = ("esptool", "repl", "uf2", "drive")
@@ -134,6 +132,7 @@ def command(
     line), uf2 (a Pico's boot loader's drive), drive (CIRCUITPY).
     """
     from firmshake import boardfiles, project
+    from firmshake.firmwares import stored
     from firmshake.ownregistrar import OwnRegistrar
     from firmshake.ways.choose import Wish
 
@@ -148,7 +147,7 @@ def command(
         outcome = provision(
             fleet,
             OwnRegistrar(fleet, opened.authority, registry, device_id, replace),
-            Wish(target, via, given, _stored(fleet), console_port, baud),
+            Wish(target, via, given, stored.finder(fleet), console_port, baud),
             screen,
             proof_s=timeout,
             force=force,
@@ -185,22 +184,6 @@ def _is_circuitpython(data: bytes) -> bool:
         return identify.identify(data).runtime == CIRCUITPYTHON
     except Error:
         return False
-
-
-def _stored(fleet: Project) -> Callable[[Board], File | None]:
-    """Finds MicroPython for a board among what is kept: what fleet.toml pins, or the newest."""
-
-    def find(board: Board) -> File | None:
-        from firmshake.boards.table import MICROPYTHON
-        from firmshake.firmwares import store
-
-        kept = store.Store(store.default_folder())
-        pin = fleet.firmware.get((MICROPYTHON, board.name))
-        if pin is not None:
-            return store.wanted(kept, board, MICROPYTHON, pin.sha256)
-        return kept.find(board, MICROPYTHON)
-
-    return find
 
 
 def _check_usage(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from firmshake.cli import waiting
+from firmshake.cli import virtualbench, waiting
 from firmshake.cli.parameters import Seconds
 from firmshake.errors import Error
 
 if TYPE_CHECKING:
+    from firmshake.project import Project
     from firmshake.virtual import Faults, VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi
 
     Made = VirtualBoard | VirtualPico | VirtualCircuitPython
 
+_MOST_BOARDS = 256
 _SIZES = ["1MB", "2MB", "4MB", "8MB", "16MB"]
 _LARGEST_PORT = 65535
 _PICOS = ("pico-w", "pico-2-w")
@@ -54,16 +58,35 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
     help="What it is.",
 )
 @click.option(
+    "--boards",
+    "count",
+    type=click.IntRange(1, _MOST_BOARDS),
+    metavar="N",
+    help="So many of them, as if they were plugged in: other commands find them by themselves.",
+)
+@click.option(
+    "--project",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The project whose Wi-Fi is in its air, and with --boards its broker on this computer. By"
+    " itself: this folder, if it is one.",
+)
+@click.option(
     "--circuitpython", is_flag=True, help="With CircuitPython in the place of MicroPython."
 )
 @click.option(
     "--drive",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="FOLDER",
-    help="The folder that stands for its USB drive; it must not exist, or be empty.",
+    help="The folder that stands for its USB drive; it must not exist, or be empty. With --boards,"
+    " each has one below it.",
 )
 @click.option(
-    "--port", type=click.IntRange(0, _LARGEST_PORT), default=0, help="TCP port; 0 for any."
+    "--port",
+    type=click.IntRange(0, _LARGEST_PORT),
+    default=0,
+    help="TCP port, of several boards the first; 0 for any.",
 )
 @click.option(
     "--raw-port",
@@ -72,18 +95,24 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
 )
 @click.option(
     "--flash",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the flash in this file; without it, it is gone with the board.",
+    type=click.Path(path_type=Path),
+    help="Keep the flash in this file, or with --boards in this folder, a file a board; without it,"
+    " it is gone with the board.",
 )
 @click.option(
     "--blank/--no-blank",
     default=None,
     help="A board fresh from the factory: all flash erased. A Pico is, if not told otherwise.",
 )
-@click.option("--mac", default="24:0a:c4:12:34:56", show_default=True, help="Its base address.")
-@click.option("--unique-id", metavar="HEX", help="The number of its chip.")
+@click.option(
+    "--mac",
+    default="24:0a:c4:12:34:56",
+    show_default=True,
+    help="Its base address, of several boards the first.",
+)
+@click.option("--unique-id", metavar="HEX", help="The number of its chip, or of the first one's.")
 @click.option("--flash-size", type=click.Choice(_SIZES), default="4MB", show_default=True)
-@click.option("--ssid", default="firmshake", show_default=True, help="The Wi-Fi in its reach.")
+@click.option("--ssid", help="The Wi-Fi in its reach. By itself: the project's, or firmshake.")
 @click.option(
     "--wifi-password",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -104,9 +133,10 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
     "--fault",
     "faults",
     multiple=True,
-    metavar="NAME[=VALUE]",
+    metavar="[N:]NAME[=VALUE]",
     help="What is wrong with it: unplug-at=50%, wrong-flash-size=2MB, dead-repl,"
-    " noisy-line=0.001, full-drive, read-only-drive, reboot-loop, busy, slow. Again for more.",
+    " noisy-line=0.001, full-drive, read-only-drive, reboot-loop, busy, slow. Again for more. With"
+    " --boards, 3:busy is for the third.",
 )
 @click.option(
     "--replug-after",
@@ -121,10 +151,14 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
 )
 @click.pass_context
 def command(context: click.Context, /, **options: Any) -> None:
-    """Run a virtual board on this computer.
+    """Run a virtual board on this computer, or many.
 
     Prints the port to give to esptool, mpremote and firmshake, and below it the board's drive if it
     has one; runs until Ctrl-C.
+
+    With --boards N it prints a table, and other commands of the same user find the boards as if
+    they were plugged in: `firmshake boards`, `firmshake fleet run`. In a project whose broker is
+    this computer, and does not run, its mosquitto is started too.
     """
     kind = _kind(options)
     for name, kinds in _ONLY.items():
@@ -132,7 +166,11 @@ def command(context: click.Context, /, **options: Any) -> None:
         if given and kind not in kinds:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} is not for this kind of board")
-    board = _made(kind, options)
+    project = virtualbench.project_of(options["folder"])
+    options["wifi"] = _wifi(options["ssid"], options["wifi_password"], project)
+    if options["count"] is not None:
+        virtualbench.run(_makers(kind, options), project, options["as_json"])
+    board = _maker(kind, options)()
     with board:
         for line in _remarks(kind, board, options):
             click.echo(line, err=True)
@@ -147,12 +185,32 @@ def _kind(options: dict[str, Any]) -> str:
     return _PICO if options["board"] in _PICOS else _ESP
 
 
-def _made(kind: str, options: dict[str, Any]) -> Made:
+def _makers(kind: str, options: dict[str, Any]) -> list[Callable[[], Made]]:
+    """What makes each of several boards, numbered from 1."""
+    from firmshake.virtual import series
+
+    count = options["count"]
+    if options["raw_port"] is not None:
+        raise click.UsageError("--raw-port is for one board")
+    if options["flash"] is not None:
+        options["flash"].mkdir(parents=True, exist_ok=True)
+    try:
+        faults = series.faults(options["faults"], count)
+        return [
+            _maker(kind, options | {"faults": each} | series.own(number, kind, options))
+            for number, each in enumerate(faults, 1)
+        ]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _maker(kind: str, options: dict[str, Any]) -> Callable[[], Made]:
+    """What makes a board as the options have it."""
     from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, nor
 
     common: dict[str, Any] = {
         "port": options["port"],
-        "wifi": _wifi(options["ssid"], options["wifi_password"]),
+        "wifi": options["wifi"],
         "faster_than_life": options["faster_than_life"],
         "faults": _faults(kind, options["faults"]),
         "replug_after_s": options["replug_after"],
@@ -161,7 +219,9 @@ def _made(kind: str, options: dict[str, Any]) -> Made:
     if kind == _CIRCUITPYTHON:
         size = 8 if board in _PICOS else 6
         number = _unique_id(options["unique_id"], size)
-        return VirtualCircuitPython(board=board, drive=drive, unique_id=number, **common)
+        return functools.partial(
+            VirtualCircuitPython, board=board, drive=drive, unique_id=number, **common
+        )
     common |= _clock(options["clock"]) | {"flash": options["flash"]}
     if heap := options["heap"]:
         common["heap"] = _heap(heap)
@@ -172,8 +232,13 @@ def _made(kind: str, options: dict[str, Any]) -> Made:
             raise click.UsageError("a Pico needs a folder for its drive: --drive FOLDER")
         if number := _unique_id(options["unique_id"], 8):
             common["unique_id"] = number
-        return VirtualPico(board=board, drive=drive, held=options["boot_held"], **common)
-    return VirtualBoard(
+        if radio := options.get("radio"):
+            common["mac"] = _mac(radio)
+        return functools.partial(
+            VirtualPico, board=board, drive=drive, held=options["boot_held"], **common
+        )
+    return functools.partial(
+        VirtualBoard,
         chip=board,
         raw_port=options["raw_port"],
         mac=_mac(options["mac"]),
@@ -272,13 +337,16 @@ def _clock(text: str | None) -> dict[str, datetime | None]:
     return {"clock": start if start.tzinfo else start.replace(tzinfo=UTC)}
 
 
-def _wifi(ssid: str, password: Path | None) -> Wifi:
+def _wifi(ssid: str | None, password: Path | None, project: Project | None) -> Wifi:
     from firmshake.virtual import Wifi
 
+    air = Wifi() if ssid is None else Wifi(ssid)
+    if ssid is None and project is not None and project.wifi is not None:
+        air = Wifi(project.wifi.ssid, project.wifi.password)
     if password is None:
-        return Wifi(ssid)
+        return air
     try:
         text = password.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError):
         raise Error(f"the Wi-Fi password cannot be read from {password}", status=2) from None
-    return Wifi(ssid, text)
+    return Wifi(air.ssid, text)

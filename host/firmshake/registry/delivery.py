@@ -12,14 +12,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import RowMapping
 
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
 from firmshake.registry.claim import LAST_NUMBER, Claim, Delivery
-from firmshake.registry.file import READ, RegistryFile
+from firmshake.registry.database import READ, Database, insert
 from firmshake.registry.record import (
     CERTIFICATE_COLUMNS,
     CertificateRecord,
@@ -37,7 +36,7 @@ _AT_ONCE = 500
 class Deliveries:
     """The part of `Registry` that knows of keys on their way."""
 
-    _file: RegistryFile
+    _database: Database
     _clock: Callable[[], datetime]
 
     def deliver(
@@ -55,7 +54,7 @@ class Deliveries:
         is to stay.
         """
         now = self._clock()
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             _withdraw(connection, now, replacing)
             if not anew:
                 ids = [item.device_id for item in issued if item.device_id]
@@ -63,13 +62,13 @@ class Deliveries:
             number = _begin(connection, place=place, began_at=now)
             _record(connection, now, issued, number)
 
-    def claim(self, place: str, prefix: str, count: int) -> Delivery:
+    def claim_numbers(self, place: str, prefix: str, count: int) -> Delivery:
         """Claim the next `count` ids of a prefix for a run to `place`; nobody gets them again.
 
         Raises Error where they can't be device ids.
         """
         now = self._clock()
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             first = _last_number(connection, prefix) + 1
             claim = Claim(prefix, first, first + count - 1)
             claim.check()
@@ -82,24 +81,24 @@ class Deliveries:
         The keys of the part before have arrived by then.
         """
         now = self._clock()
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             _note_arrival(connection, delivery)
             _record(connection, now, issued, delivery)
 
     def withdraw(self, serials: Sequence[str]) -> None:
         """Revoke certificates whose keys never arrived."""
         now = self._clock()
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             _withdraw(connection, now, serials)
 
     def arrived(self, serials: Sequence[str]) -> None:
         """Note that the keys of certificates of named devices are where they belong."""
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             _strike(connection, serials)
 
     def finish(self, delivery: int) -> None:
         """Note that a run is done: all its keys are where they belong."""
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             _note_arrival(connection, delivery)
             connection.execute(delete(DELIVERIES).where(DELIVERIES.c.id == delivery))
 
@@ -108,7 +107,7 @@ class Deliveries:
         query = select(DELIVERIES).order_by(DELIVERIES.c.id)
         if place is not None:
             query = query.where(DELIVERIES.c.place == place)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return [_delivery_of(row) for row in connection.execute(query).mappings()]
 
     def undelivered(self, place: str | None = None) -> list[tuple[Delivery, CertificateRecord]]:
@@ -120,21 +119,28 @@ class Deliveries:
         )
         if place is not None:
             query = query.where(DELIVERIES.c.place == place)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             rows = connection.execute(query).mappings()
             return [(_delivery_of(row), certificate_of(row)) for row in rows]
 
     def check_none_in_force(self, device_ids: Sequence[str]) -> None:
         """Raise Error where one of these devices has a certificate in force."""
         now = self._clock()
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             _check_none_in_force(connection, now, device_ids)
 
     def in_force(self, device_ids: Sequence[str]) -> list[CertificateRecord]:
         """Return the certificates of these devices that are neither revoked nor expired."""
         now = self._clock()
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return list(_in_force(connection, now, device_ids))
+
+
+def claimed(connection: Connection) -> list[Claim]:
+    """Return the numbered ids that runs have claimed which are not done."""
+    query = select(DELIVERIES).where(DELIVERIES.c.prefix.is_not(None))
+    found = [_delivery_of(row).claim for row in connection.execute(query).mappings()]
+    return [claim for claim in found if claim is not None]
 
 
 def _begin(connection: Connection, **row: Any) -> int:
@@ -145,7 +151,7 @@ def _begin(connection: Connection, **row: Any) -> int:
 
 def _record(connection: Connection, now: datetime, issued: Sequence[Issued], delivery: int) -> None:
     device = {"state": "issued", "verdict": None, "changed_at": now, "created_at": now}
-    put = insert(DEVICES)
+    put = insert(connection, DEVICES)
     changed = {name: put.excluded[name] for name in ("state", "verdict", "changed_at")}
     put = put.on_conflict_do_update(index_elements=["device_id"], set_=changed)
     connection.execute(put, [{"device_id": item.device_id, **device} for item in issued])

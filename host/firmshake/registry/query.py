@@ -16,7 +16,7 @@ from sqlalchemy.engine import RowMapping
 
 from firmshake.ca import certificate as certificates
 from firmshake.registry import issuance, structure
-from firmshake.registry.file import READ, RegistryFile
+from firmshake.registry.database import READ, Database
 from firmshake.registry.log import Entry
 from firmshake.registry.record import (
     CERTIFICATE_COLUMNS,
@@ -33,7 +33,7 @@ _PAGE = 5000
 class Queries:
     """The questions; `Registry` is what they are asked of."""
 
-    _file: RegistryFile
+    _database: Database
 
     def certificate(self, serial_number: str) -> CertificateRecord | None:
         """Return the record of the certificate with that serial number, or None."""
@@ -94,7 +94,7 @@ class Queries:
             CERTIFICATES.c.issuer == issuer,
             CERTIFICATES.c.revoked_at.is_not(None),
         )
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return set(connection.execute(query).scalars())
 
     def bodies(self) -> Iterator[tuple[CertificateRecord, bytes]]:
@@ -105,14 +105,14 @@ class Queries:
     def body(self, serial_number: str) -> x509.Certificate | None:
         """Return the certificate with that serial number, or None."""
         query = select(CERTIFICATES.c.der).where(CERTIFICATES.c.serial_number == serial_number)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             found = connection.execute(query).scalar()
         return None if found is None else x509.load_der_x509_certificate(found)
 
     def last_crl(self, issuer: str) -> CrlRecord | None:
         """Return the revocation list that `issuer` signed last, or None."""
         query = select(CRLS).where(CRLS.c.issuer == issuer).order_by(CRLS.c.number.desc()).limit(1)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else _crl_of(row)
 
@@ -127,12 +127,12 @@ class Queries:
 
     def head(self) -> Entry | None:
         """Return the last entry of the log, or None."""
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return issuance.last(connection)
 
     def altered(self) -> list[str]:
         """Return how tables and triggers are not those that firmshake makes, in words."""
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return list(structure.differences(connection))
 
     def count(self, kind: str, now: datetime) -> tuple[int, int, int]:
@@ -144,7 +144,7 @@ class Queries:
             func.count().filter(revoked),
             func.count().filter(ended & ~revoked),
         ).where(CERTIFICATES.c.kind == kind)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             every, gone, old = connection.execute(query).one()
         return every - gone - old, gone, old
 
@@ -157,7 +157,7 @@ class Queries:
     ) -> Iterator[RowMapping]:
         paged = query.add_columns(key.label("_key")).order_by(key).limit(_PAGE)
         while True:
-            with self._file.transaction(READ) as connection:
+            with self._database.transaction(READ) as connection:
                 rows = connection.execute(paged.where(key > after)).mappings().all()
             yield from rows
             if len(rows) < _PAGE:

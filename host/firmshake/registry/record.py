@@ -111,3 +111,8 @@ def device_of(row: RowMapping) -> DeviceRecord:
 def certificate_of(row: RowMapping) -> CertificateRecord:
     """Return the record in a row that has the certificates' columns."""
     return CertificateRecord(**{column.name: row[column] for column in CERTIFICATE_COLUMNS})
+
+
+def change_of(row: RowMapping) -> Change:
+    """Return the change in a row of the history."""
+    return Change(**{field.name: row[field.name] for field in fields(Change)})

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import (
     DDL,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -23,13 +25,15 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
+from sqlalchemy.types import TypeEngine
 
 from firmshake.errors import Error
 
 # what `PRAGMA application_id` says, so that no other SQLite file passes for a registry: "fshk"
 APPLICATION_ID = 0x6673686B
-# what `PRAGMA user_version` says; it goes up when a table changes
-VERSION = 2
+# The version goes up when a table changes: a revision of migrations/ leads from each to the next.
+# It is the number in `alembic_version`, and on SQLite what `PRAGMA user_version` says, too
+VERSION = 3
 
 STATES = ("planned", "issued", "written", "proved", "failed")
 
@@ -37,11 +41,25 @@ STATES = ("planned", "issued", "written", "proved", "failed")
 KINDS = ("root", "intermediate", "broker", "device", "other")
 
 
+def key(length: int) -> String:
+    """Return a type of text that is sorted by its bytes, as SQLite does, on PostgreSQL, too.
+
+    There a database sorts by a language's rules: "a-2" between "a1" and "a3".
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 class Moment(TypeDecorator[datetime]):
     """A moment as ISO 8601 text in UTC: it sorts as it stands, and a person can read it."""
 
     impl = String(32)
     cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Return the type of the text that a moment is kept as."""
+        # sorted by its bytes, as `key` is
+        collation = "C" if dialect.name == "postgresql" else None
+        return dialect.type_descriptor(String(32, collation=collation))
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> str | None:
         return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds")
@@ -63,14 +81,15 @@ METADATA = MetaData()
 DEVICES = Table(
     "devices",
     METADATA,
-    Column("device_id", String(64), primary_key=True),
-    Column("unique_id", String(64), index=True),
+    Column("device_id", key(64), primary_key=True),
+    Column("unique_id", key(64), index=True),
     Column("chip", String(64)),
     Column("firmware", String(200)),
     Column("state", String(16), nullable=False),
     Column("verdict", String(200)),
     Column("created_at", Moment, nullable=False),
     Column("changed_at", Moment, nullable=False),
+    Index("devices_by_state", "state", "verdict"),
 )
 
 CERTIFICATES = Table(
@@ -150,15 +169,26 @@ LOG = Table(
     Column("sha256", String(64), nullable=False),
 )
 # against mistakes; who can write the file can take them away, and then the hashes tell
-for _verb in ("UPDATE", "DELETE"):
-    event.listen(
-        LOG,
-        "after_create",
-        DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1 has no annotations for it
-            f"CREATE TRIGGER log_no_{_verb.lower()} BEFORE {_verb} ON log"
-            " BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
-        ).execute_if(dialect="sqlite"),
-    )
+_TRIGGERS = {
+    "sqlite": [
+        f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
+        " BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
+        for verb in ("UPDATE", "DELETE")
+    ],
+    "postgresql": [
+        "CREATE FUNCTION log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$BEGIN RAISE EXCEPTION 'the log is append-only'; END$$",
+        *(
+            f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
+            " FOR EACH STATEMENT EXECUTE FUNCTION log_is_append_only()"
+            for verb in ("UPDATE", "DELETE", "TRUNCATE")
+        ),
+    ],
+}
+for _dialect, _texts in _TRIGGERS.items():
+    for _text in _texts:
+        _made = DDL(_text)  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1 has no annotations
+        event.listen(LOG, "after_create", _made.execute_if(dialect=_dialect))
 
 # one row a change, never altered
 HISTORY = Table(
@@ -172,4 +202,12 @@ HISTORY = Table(
     Column("serial_number", ForeignKey(CERTIFICATES.c.serial_number)),
     Column("unique_id", String(64)),  # of the board, where the change told it
     Index("history_of_device", "device_id", "id"),
+)
+
+# which revision of migrations/ these tables are of, as Alembic keeps it
+REVISION = Table(
+    "alembic_version",
+    METADATA,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
 )

@@ -1,7 +1,8 @@
 """The registry: which devices there are, which certificates they were given, how far each has come.
 
-One SQLite file. It holds certificates, dates, states and the log; never a private key. What it
-answers about certificates is in query.py; keys on their way to a file are in delivery.py.
+It holds certificates, dates, states and the log; never a private key. What it answers about
+certificates is in query.py; keys on their way to a file are in delivery.py; a fleet's runs and who
+works on what are in fleet.py.
 """
 
 from __future__ import annotations
@@ -13,19 +14,20 @@ from typing import Any, Self
 
 from cryptography import x509
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects.sqlite import insert
 
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
-from firmshake.registry import issuance
+from firmshake.registry import claims, issuance, place
+from firmshake.registry.database import CLAIM, READ, WRITE, Database, insert
 from firmshake.registry.delivery import Deliveries
-from firmshake.registry.file import READ, RegistryFile
+from firmshake.registry.fleet import Fleet
 from firmshake.registry.query import Queries
 from firmshake.registry.record import (
     Change,
     CrlRecord,
     DeviceRecord,
     Issued,
+    change_of,
     device_of,
     devices_query,
 )
@@ -36,26 +38,37 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Registry(Queries, Deliveries):
-    """A registry, nothing of which is held open between two calls; threads may share one.
+class Registry(Queries, Deliveries, Fleet):
+    """A registry; threads may share one. Nothing of a file is held open between two calls.
 
     Every method raises Error where the file can't be read or written.
 
     Each change is one transaction: after a kill at any moment it is there whole or not at all.
     """
 
-    def __init__(self, file: RegistryFile, clock: Callable[[], datetime]) -> None:
-        self._file, self._clock = file, clock
+    def __init__(self, database: Database, clock: Callable[[], datetime] = _now) -> None:
+        self._database, self._clock = database, clock
 
     @classmethod
-    def create(cls, path: Path, clock: Callable[[], datetime] = _now) -> Self:
-        """Make a new, empty registry at `path` and return it open; raise Error where one is."""
-        return cls(RegistryFile.create(path), clock)
+    def create(cls, where: Path | str, clock: Callable[[], datetime] = _now) -> Self:
+        """Make a new, empty registry in a file or, by URL, in an empty PostgreSQL database.
+
+        Raises Error where one is there already.
+        """
+        return cls(place.created(where), clock)
 
     @classmethod
-    def open(cls, path: Path, clock: Callable[[], datetime] = _now) -> Self:
-        """Return the registry at `path`; raise Error where there is none, or a newer one."""
-        return cls(RegistryFile.open(path), clock)
+    def open(cls, where: Path | str, clock: Callable[[], datetime] = _now) -> Self:
+        """Return the registry at a path or PostgreSQL URL.
+
+        Raises Error where there is none, or an older or newer one.
+        """
+        return cls(place.opened(where), clock)
+
+    @property
+    def where(self) -> str:
+        """The path or URL, for messages; no password is in it."""
+        return self._database.where
 
     def record_issued(
         self,
@@ -65,14 +78,17 @@ class Registry(Queries, Deliveries):
         unique_id: str | None = None,
         chip: str | None = None,
         firmware: str | None = None,
+        token: str | None = None,
     ) -> None:
         """Record that `certificate` was issued to `device_id`, which is then in state "issued".
 
-        Raises Error where its serial number or fingerprint is known already.
+        Raises Error where its serial number or fingerprint is known already, and ClaimLost where
+        the claim of that token has gone.
         """
         now = self._clock()
         known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
+            claims.check(connection, device_id, token)
             _put_device(connection, device_id, "issued", None, now, known)
             issuance.record(connection, now, [Issued("device", certificate, device_id)])
             serial = certificates.serial(certificate)
@@ -85,7 +101,7 @@ class Registry(Queries, Deliveries):
         recorded, where the serial number or fingerprint of one is known already.
         """
         now = self._clock()
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             for item in issued:
                 if item.device_id is not None:
                     _put_device(connection, item.device_id, "issued", None, now, {})
@@ -99,14 +115,14 @@ class Registry(Queries, Deliveries):
 
     def revoke(self, serials: Sequence[str], reason: str) -> None:
         """Revoke the certificates of these serial numbers, all or, with an Error, none."""
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             for serial in serials:
                 _check_revocable(connection, serial)
             issuance.revoke(connection, self._clock(), serials, reason)
 
     def number_crl(self, issuer: str, this_update: datetime, next_update: datetime) -> CrlRecord:
         """Record the revocation list that `issuer` is about to sign; return it with its number."""
-        with self._file.transaction() as connection:
+        with self._database.transaction() as connection:
             now = self._clock()
             return issuance.number_crl(connection, now, issuer, this_update, next_update)
 
@@ -120,17 +136,23 @@ class Registry(Queries, Deliveries):
         chip: str | None = None,
         firmware: str | None = None,
         serial_number: str | None = None,
+        token: str | None = None,
     ) -> list[str]:
         """Record that `device_id`, known or new, is in `state` (one of STATES).
 
         The verdict replaces the last one, by None too; of the rest only what is given is changed.
         A device that is "written" has the certificate of that serial number, its last where none
         is given: those before it are revoked, as superseded, and their serial numbers returned.
+
+        Raises ClaimLost, with nothing changed, where the claim of that token has gone.
         """
         assert state in STATES, state
         now = self._clock()
         known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
-        with self._file.transaction() as connection:
+        # only what may revoke has to wait for the log
+        mode = WRITE if state == "written" else CLAIM
+        with self._database.transaction(mode) as connection:
+            claims.check(connection, device_id, token)
             _put_device(connection, device_id, state, verdict, now, known)
             _put_history(connection, device_id, state, verdict, now, None, unique_id)
             if state == "written":
@@ -141,7 +163,7 @@ class Registry(Queries, Deliveries):
     def device(self, device_id: str) -> DeviceRecord | None:
         """Return what is known of `device_id`, or None."""
         query = devices_query().where(DEVICES.c.device_id == device_id)
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             row = connection.execute(query).mappings().first()
         return None if row is None else device_of(row)
 
@@ -153,20 +175,19 @@ class Registry(Queries, Deliveries):
             .order_by(DEVICES.c.changed_at.desc())
             .limit(1)
         )
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return connection.execute(query).scalar()
 
     def devices(self) -> list[DeviceRecord]:
         """Return all devices, by id."""
-        with self._file.transaction(READ) as connection:
+        with self._database.transaction(READ) as connection:
             return [device_of(row) for row in connection.execute(devices_query()).mappings()]
 
     def history(self, device_id: str) -> list[Change]:
         """Return the changes of `device_id`, the oldest first."""
         query = select(HISTORY).where(HISTORY.c.device_id == device_id).order_by(HISTORY.c.id)
-        with self._file.transaction(READ) as connection:
-            rows = connection.execute(query).mappings().all()
-        return [Change(**{key: row[key] for key in row if key != "id"}) for row in rows]
+        with self._database.transaction(READ) as connection:
+            return [change_of(row) for row in connection.execute(query).mappings()]
 
 
 def _check_revocable(connection: Connection, serial: str) -> None:
@@ -199,7 +220,7 @@ def _put_device(
     changed: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
     changed |= {"state": state, "verdict": verdict, "changed_at": now}
     row = {"device_id": device_id, "created_at": now} | changed
-    put = insert(DEVICES).values(row)
+    put = insert(connection, DEVICES).values(row)
     connection.execute(put.on_conflict_do_update(index_elements=["device_id"], set_=changed))
 
 

@@ -43,6 +43,8 @@ class Body:
     ) -> None:
         self.is_usb = False
         self.faults = faults
+        # called on the board's own thread when it can be seen, or not any more
+        self.on_change: Callable[[], None] = lambda: None
         self._pace = pace
         self._replug_after_s = replug_after_s
         self._wanted = (port, raw_port)
@@ -84,6 +86,11 @@ class Body:
     def received(self) -> int:
         """Bytes that have come down the line since the board was made; resets do not count."""
         return self._received
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether its serial port is there: a board that is USB itself takes it along."""
+        return bool(self._listening)
 
     @property
     def is_plugged(self) -> bool:
@@ -231,6 +238,7 @@ class Body:
         for server, bound in zip(self._servers, self._sockets, strict=True):
             listener = _bound(bound.getsockname()[1])
             self._listening.append(await asyncio.start_server(server.serve, sock=listener))
+        self.on_change()
 
     def _hide_port(self) -> None:
         """Let the port refuse, and cut off who has it."""
@@ -239,6 +247,7 @@ class Body:
         self._listening = []
         for server in self._servers:
             server.drop()
+        self.on_change()
 
     # across threads
 

@@ -15,7 +15,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from firmshake.errors import Error
@@ -40,6 +40,8 @@ class Drive:
     def __init__(self, folder: Path, faults: Faults = NONE) -> None:
         self.folder = folder.absolute()
         self.is_shown = False
+        # called when it has appeared or disappeared
+        self.on_change: Callable[[], None] = lambda: None
         self._faults = faults
         self._is_mounted = False
         self._own: frozenset[str] = frozenset()
@@ -64,6 +66,7 @@ class Drive:
             self._fill()
         if self._faults.drive_is_read_only:
             self._lock()
+        self.on_change()
 
     def hide(self) -> None:
         """Let it disappear, with all that is on it. Again is allowed."""
@@ -76,6 +79,7 @@ class Drive:
         with contextlib.suppress(OSError):
             self.folder.chmod(0o755)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.on_change()
 
     def new_files(self) -> list[Path]:
         """Files that others put there, whole and closed, and not told of before. To be polled."""

@@ -13,13 +13,13 @@ from typing import Any, Protocol, cast
 
 from serial import rfc2217
 
+from firmshake.telnet import IAC, plain_start
 from firmshake.virtual import rom
 from firmshake.virtual.fault import NONE, Faults, Noise
 from firmshake.virtual.pace import Pace, heard
 
 # A port that is USB itself has no speed of its own: some 800 KB/s in practice, whatever is set
 USB_BAUD = 8_000_000
-_IAC = b"\xff"
 _READ = 4096
 # A client that does not read loses output, as one does that leaves a serial port's buffer full
 _BACKLOG = 1 << 20
@@ -100,10 +100,9 @@ class Telnet:
         while data:
             if self._is_plain():
                 # far faster than byte by byte
-                plain, found, data = data.partition(_IAC)
+                plain, data = plain_start(data)
                 if plain:
                     yield plain
-                data = found + data
             byte, data = data[:1], data[1:]
             yield from self._filtered(byte)
 
@@ -180,7 +179,7 @@ class Server:
             if telnet is not None:
                 if not self._board.is_usb:
                     data = heard(data, baud, port.baudrate)
-                data = data.replace(_IAC, _IAC + _IAC)
+                data = data.replace(IAC, IAC + IAC)
             writer.write(data)
 
         self._board.listen(send)

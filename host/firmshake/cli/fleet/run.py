@@ -1,0 +1,282 @@
+"""`firmshake fleet run`: many boards, from plugged in to proved, at once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+import click
+
+from firmshake.cli import opening, parameters
+from firmshake.cli.parameters import Seconds
+from firmshake.errors import Error
+from firmshake.fleet.row import Totals
+
+if TYPE_CHECKING:  # slow to load, and usage is checked first
+    from firmshake.boards.row import Row
+    from firmshake.cli.fleetview import Kind
+    from firmshake.fleet.manifest import Manifest
+    from firmshake.fleet.worker import Job
+    from firmshake.project import Project
+    from firmshake.registry import Registry
+    from firmshake.registry.fleetrecord import RunRecord
+
+_MOST = 1_000_000
+_MOST_JOBS = 256
+# boards wait for bytes most of the time; each worker takes some 20 MB
+_JOBS = 32
+_LONGEST_S = 86400
+
+
+@click.command()
+@click.argument("manifest", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@parameters.project_folder
+@click.option(
+    "--count",
+    type=click.IntRange(1, _MOST),
+    metavar="N",
+    help="So many boards, without a manifest.",
+)
+@click.option(
+    "--prefix",
+    metavar="PREFIX",
+    help="Number the devices: PREFIX-000001 and on. By itself: the fleet's prefix and the board's"
+    " hardware address.",
+)
+@click.option(
+    "--station",
+    is_flag=True,
+    help="Go on without end: plug in, wait for green, unplug. Ctrl-C ends it.",
+)
+@click.option("--resume", is_flag=True, help="Go on with the last run that was not finished.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, _MOST_JOBS),
+    default=_JOBS,
+    show_default=True,
+    metavar="N",
+    help="The most boards at a time.",
+)
+@click.option(
+    "--port",
+    "named",
+    multiple=True,
+    metavar="PORT",
+    help="Work on this port alone, such as rfc2217://HOST:PORT; again for more.",
+)
+@click.option(
+    "--via",
+    type=click.Choice(("esptool", "repl", "uf2", "drive")),
+    help="The way onto the boards. By itself: the best for what each is.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(min=1, max=_LONGEST_S),
+    metavar="SECONDS",
+    help="How long a board may take to prove itself. By itself: as for firmshake provision.",
+)
+@click.option(
+    "--wait",
+    "wait_s",
+    type=Seconds(min=0, max=_LONGEST_S),
+    metavar="SECONDS",
+    help="How long to wait for a board to be plugged in when there is nothing else to do. By"
+    " itself: until Ctrl-C.",
+)
+@click.option(
+    "--force", is_flag=True, help="Give boards that have all of it new keys nevertheless."
+)
+@click.option("--bell", is_flag=True, help="Ring the terminal's bell when a board fails.")
+@click.option("--plain", is_flag=True, help="A line for each change, for logs.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line for each change.")
+@parameters.passphrase_fd
+def command(
+    manifest: Path | None,
+    folder: Path,
+    count: int | None,
+    prefix: str | None,
+    station: bool,
+    resume: bool,
+    jobs: int,
+    named: tuple[str, ...],
+    via: str | None,
+    timeout: float | None,
+    wait_s: float | None,
+    force: bool,
+    bell: bool,
+    plain: bool,
+    as_json: bool,
+    passphrase_fd: int | None,
+) -> None:
+    """Take many boards from plugged in to proved: those that are there, and those that come.
+
+    MANIFEST (CSV or TOML, see firmshake fleet check) says which devices there are to be. Boards are
+    told apart by their unique ids, never by their ports. Each gets a key and a certificate of its
+    own, and is proved by a connection to the broker. The run ends when every device is proved or
+    has failed; begun again, with the same manifest or with --resume, it goes on where it was.
+    """
+    from firmshake import boardfiles, exclusive, project
+
+    _check_usage(manifest, count, prefix, station, resume)
+    fleet = project.load(folder)
+    boardfiles.check(fleet)
+    places, registry = opening.parts(fleet)
+    if resume:
+        run, read = _resumed(fleet, registry)
+    else:
+        read = _read(manifest, fleet, as_json) if manifest is not None else None
+        run = None
+    opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
+    with exclusive.folder(fleet.root):
+        if run is None:
+            run = _planned(fleet, registry, manifest, read, count, prefix)
+        registry.reopen(run.id)
+        totals = _worked(
+            opened,
+            run,
+            read,
+            _jobs(fleet, via, timeout, force),
+            jobs,
+            station,
+            wait_s,
+            _look(named),
+            "json" if as_json else "plain" if plain else "auto",
+            bell,
+        )
+        done = totals.wanted is not None and totals.proved >= totals.wanted
+        if done:
+            registry.end_run(run.id)
+    if not done:
+        sys.exit(1)
+
+
+def _check_usage(
+    manifest: Path | None, count: int | None, prefix: str | None, station: bool, resume: bool
+) -> None:
+    if resume and (manifest is not None or count is not None or prefix is not None):
+        raise Error(
+            "--resume goes without a manifest, --count and --prefix",
+            hint="it goes on with the run as it was begun",
+            status=2,
+        )
+    if manifest is not None and (count is not None or prefix is not None):
+        raise Error(
+            "a manifest goes without --count and --prefix",
+            hint="the manifest says how many devices there are, and how they are called",
+            status=2,
+        )
+    if manifest is None and count is None and not station and not resume:
+        raise Error(
+            "how many boards?",
+            hint="give a manifest, --count N, --station for as many as come, or --resume",
+            status=2,
+        )
+
+
+def _read(path: Path, fleet: Project, as_json: bool) -> Manifest:
+    """The manifest; where it is wrong, all that is wrong with it is printed first."""
+    from firmshake.cli.fleet import check
+    from firmshake.fleet import manifest
+
+    try:
+        return manifest.read(path, fleet)
+    except manifest.BadManifest as error:
+        check.print_problems(error.problems, as_json)
+        raise
+
+
+def _resumed(fleet: Project, registry: Registry) -> tuple[RunRecord, Manifest | None]:
+    run = registry.last_run()
+    if run is None:
+        raise Error(
+            "there is no run to resume: all are finished",
+            hint="firmshake fleet status shows the devices",
+        )
+    if run.manifest is None:
+        return run, None
+    read = _read(Path(run.manifest), fleet, as_json=False)
+    if read.digest != run.digest:
+        raise Error(
+            f"the manifest {run.manifest} is not as it was when the run was begun",
+            hint=f"run it as it is now, which leaves proved devices as they are: firmshake fleet"
+            f" run {run.manifest}",
+        )
+    return run, read
+
+
+def _planned(
+    fleet: Project,
+    registry: Registry,
+    path: Path | None,
+    read: Manifest | None,
+    count: int | None,
+    prefix: str | None,
+) -> RunRecord:
+    if path is not None and read is not None:
+        return registry.plan(read.name, read.digest, str(path.resolve()), read.planned)
+    if prefix is not None:
+        rule = prefix + "-{number:06}"
+    else:
+        rule = f"{fleet.prefix}-{{unique_id}}" if fleet.prefix else "{unique_id}"
+    return registry.open_run(prefix or fleet.name, rule, count)
+
+
+def _jobs(
+    fleet: Project, via: str | None, timeout: float | None, force: bool
+) -> Callable[[str], Job]:
+    from firmshake.fleet.worker import Job
+    from firmshake.provision import PROOF_S
+
+    def job(target: str) -> Job:
+        return Job(target, fleet, via, timeout or PROOF_S, force)
+
+    return job
+
+
+def _look(named: Sequence[str]) -> Callable[[], Sequence[Row]]:
+    from firmshake.boards import bench, discover, drives, ports
+
+    def look() -> Sequence[Row]:
+        if named:
+            return discover.rows(ports.named(named), [])
+        found = [*ports.attached(), *bench.announced()]
+        return discover.rows(found, [*drives.attached(), *bench.announced_drives()])
+
+    return look
+
+
+def _worked(
+    opened: opening.Opened,
+    run: RunRecord,
+    read: Manifest | None,
+    job: Callable[[str], Job],
+    jobs: int,
+    station: bool,
+    wait_s: float | None,
+    look: Callable[[], Sequence[Row]],
+    kind: Kind,
+    bell: bool,
+) -> Totals:
+    from firmshake.cli import fleetview
+    from firmshake.fleet.desk import Counter
+    from firmshake.fleet.station import LEASE_S, Station, Wanted
+
+    planned = read.planned if read is not None else ()
+    counter = Counter(
+        project=opened.fleet,
+        authority=opened.authority,
+        registry=opened.registry,
+        run=run,
+        station=f"{socket.gethostname()}:{opened.fleet.root.resolve()}",
+        session=f"{os.getpid()}-{token_hex(8)}",
+        lease_s=LEASE_S,
+        settings={one.line: one.settings for one in planned if one.settings},
+    )
+    wanted = Wanted(job, jobs, endless=station, wait_s=wait_s)
+    with fleetview.view(kind, bell=bell) as view:
+        return Station(counter, wanted, view, look).work()

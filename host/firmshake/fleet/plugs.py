@@ -1,0 +1,59 @@
+"""Which boards are plugged in, from one look to the next. Does no I/O.
+
+A board has no name here but the place where it is plugged in, for as long as it stays there: who it
+is, it is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from firmshake.boards.row import Row
+
+# A board with a USB of its own goes away for a moment when it is reset: it is gone when it has not
+# been there in so many looks in a row
+LOOKS_GONE = 3
+
+
+@dataclass(frozen=True)
+class Plug:
+    """A board that is plugged in. `target` is its port, or the folder of its drive.
+
+    `busy_by` is who else has its port open.
+    """
+
+    key: str
+    target: str
+    busy_by: str = ""
+
+
+class Plugs:
+    """What was seen so far."""
+
+    def __init__(self) -> None:
+        self._there: dict[str, Plug] = {}
+        self._missing: dict[str, int] = {}
+
+    def look(self, rows: Sequence[Row]) -> tuple[list[Plug], list[str]]:
+        """Return the boards that are there, and the keys of those that have gone since."""
+        seen = {plug.key: plug for plug in map(_plug, rows) if plug is not None}
+        gone = []
+        for key in list(self._there):
+            if key in seen:
+                self._missing.pop(key, None)
+                continue
+            self._missing[key] = self._missing.get(key, 0) + 1
+            if self._missing[key] >= LOOKS_GONE:
+                del self._there[key], self._missing[key]
+                gone.append(key)
+        self._there.update(seen)
+        return list(self._there.values()), gone
+
+
+def _plug(row: Row) -> Plug | None:
+    """None for what nothing can be written to: a drive that is not mounted."""
+    target = row.drive or next(iter(row.ports), "")
+    if not target:
+        return None
+    return Plug(row.location or target, target, row.busy_by)

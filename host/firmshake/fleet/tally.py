@@ -1,0 +1,53 @@
+"""How a run stands: counts of the registry, and the rate of this station. Does no I/O."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from firmshake.fleet.row import Totals
+
+# the rate is that of the last minutes
+_RATE_S = 300.0
+
+
+@dataclass
+class Tally:
+    """`wanted` is None where there is no end; `slots` counts the run's by status."""
+
+    wanted: int | None
+    began_s: float
+    slots: Mapping[str, int] = field(default_factory=dict)
+    _here: int = 0
+    _proved_s: deque[float] = field(default_factory=deque)
+
+    def proved(self, now_s: float) -> None:
+        """One more was proved here."""
+        self._here += 1
+        self._proved_s.append(now_s)
+
+    @property
+    def ended(self) -> int:
+        """How many devices are proved or have failed."""
+        return self.slots.get("proved", 0) + self.slots.get("failed", 0)
+
+    @property
+    def left(self) -> int | None:
+        """How many devices still want a board, None where there is no end."""
+        return None if self.wanted is None else max(self.wanted - self.ended, 0)
+
+    def totals(self, now_s: float, working: int) -> Totals:
+        """Return how it stands."""
+        while self._proved_s and self._proved_s[0] < now_s - _RATE_S:
+            self._proved_s.popleft()
+        elapsed = now_s - self.began_s
+        return Totals(
+            wanted=self.wanted,
+            proved=self.slots.get("proved", 0),
+            failed=self.slots.get("failed", 0),
+            working=working,
+            here=self._here,
+            per_minute=60 * len(self._proved_s) / max(min(elapsed, _RATE_S), 1.0),
+            elapsed_s=elapsed,
+        )

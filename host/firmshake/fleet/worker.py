@@ -1,0 +1,168 @@
+"""The process that works on one board: it has neither the CA nor the registry.
+
+It asks its station for both over a pipe, and tells it how far it is. The board's private key is
+made here, and goes onto the board and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from cryptography import x509
+
+from firmshake import lifeline
+from firmshake.ca.identity import PublicKey
+from firmshake.errors import Error
+from firmshake.event import Event, Output
+from firmshake.firmwares import stored
+from firmshake.fleet import message, settings
+from firmshake.project import Project
+from firmshake.provision import Outcome, provision
+from firmshake.registrar import Admission, Signed
+from firmshake.verdict import remedy
+from firmshake.ways.choose import Wish
+from firmshake.ways.way import Seen
+
+# how often a station hears how much is written: it has many workers
+_WRITING_S = 0.2
+
+
+@dataclass(frozen=True)
+class Job:
+    """One board, and what is wanted of it. `target` is its port, or the folder of its drive.
+
+    `via` is as in a Wish.
+    """
+
+    target: str
+    project: Project
+    via: str | None
+    proof_s: float
+    force: bool
+
+
+def work(job: Job, pipe: Connection, line: Connection) -> None:
+    """Do the job: the main function of a process. `line` closes when the station is gone."""
+    lifeline.hang_on(line.fileno())
+    # at the terminal, Ctrl-C reaches all; the station decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _be_silent()
+    talk = _Talk(pipe)
+    try:
+        outcome = _provisioned(job, talk)
+    except Error as error:
+        talk.say("error", text=error.message, hint=error.hint, refused=isinstance(error, Refused))
+    except OSError as error:
+        talk.say("error", text=str(error), hint="", refused=False)
+    else:
+        talk.say("outcome", **_told(outcome))
+
+
+def _be_silent() -> None:
+    """The screen is the station's."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for handle in (0, 1, 2):
+        os.dup2(nowhere, handle)
+
+
+def _provisioned(job: Job, talk: _Talk) -> Outcome:
+    wish = Wish(job.target, job.via, stored=stored.finder(job.project))
+    registrar = _Distant(job.project, talk)
+    return provision(job.project, registrar, wish, talk, proof_s=job.proof_s, force=job.force)
+
+
+def _told(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    return {
+        "ok": verdict.ok,
+        "verdict": verdict.verdict,
+        "why": verdict.why,
+        "fix": verdict.fix,
+        "serial": outcome.serial_number,
+        "written": outcome.written,
+    }
+
+
+class Refused(Error):
+    """The station has no use for this board."""
+
+
+class _Talk:
+    """The worker's end of the pipe; also the watcher of the work."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._told_s = 0.0
+
+    def ask(self, what: str, **fields: Any) -> Mapping[str, Any]:
+        """Return the station's answer. Raises Error where it is no, Refused for a board."""
+        self._pipe.send_bytes(message.encode({"ask": what, **fields}))
+        answer = message.decode(self._pipe.recv_bytes(message.LONGEST))
+        if "error" in answer:
+            kind = Refused if answer.get("refused") else Error
+            raise kind(message.text(answer, "error"), message.text(answer, "hint"))
+        return answer
+
+    def say(self, what: str, **fields: Any) -> None:
+        self._pipe.send_bytes(message.encode({"tell": what, **fields}))
+
+    def begin(self, text: str) -> None:
+        self.say("begin", text=text)
+
+    def step(self, text: str) -> None:
+        self.say("step", text=text)
+
+    def please(self, text: str) -> None:
+        self.say("please", text=text)
+
+    def writing(self, done: int, total: int) -> None:
+        now = time.monotonic()
+        if done >= total or now - self._told_s >= _WRITING_S:
+            self._told_s = now
+            self.say("writing", done=done, total=total)
+
+    def event(self, event: Event) -> None:
+        if event.state in ("start", "fail"):
+            fix = remedy(event)[1] if event.state == "fail" else ""
+            verdict = event.verdict or ""
+            self.say("stage", stage=event.stage, verdict=verdict, fix=fix)
+
+    def output(self, output: Output) -> None:
+        pass
+
+
+class _Distant:
+    """The registrar that the station is."""
+
+    def __init__(self, project: Project, talk: _Talk) -> None:
+        self._project, self._talk = project, talk
+
+    def known(self, chain: Sequence[x509.Certificate], unique_id: str | None) -> str | None:
+        answer = self._talk.ask("known", chain=message.of_chain(list(chain)), unique_id=unique_id)
+        return message.maybe_text(answer, "device_id")
+
+    def admit(self, seen: Seen, found: str | None) -> Admission:
+        answer = self._talk.ask("admit", seen=message.of_seen(seen), found=found)
+        project = settings.applied(self._project, answer["settings"])
+        return Admission(answer["device_id"], project, answer["key"], answer["words"])
+
+    def enrol(self, device_id: str, key: PublicKey, seen: Seen) -> Signed:
+        answer = self._talk.ask("enrol", key=message.of_key(key), seen=message.of_seen(seen))
+        own, *above = message.chain(answer, "chain")
+        return Signed(own, tuple(above), tuple(message.chain(answer, "anchors")))
+
+    def withdraw(self, serial_number: str) -> None:
+        self._talk.ask("withdraw")
+
+    def written(self, device_id: str, serial_number: str, unique_id: str | None) -> Sequence[str]:
+        answer = self._talk.ask("written", serial=serial_number, unique_id=unique_id)
+        return list(answer["superseded"])
+
+    def ended(self, device_id: str, is_proved: bool, verdict: str | None) -> None:
+        self._talk.ask("ended", proved=is_proved, verdict=verdict)

@@ -1,0 +1,202 @@
+"""What the registry keeps of a fleet's runs: what is wanted, who is at work on it, what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select, update
+
+from firmshake.registry import claims, fleetclaim, fleetplan, fleetreport, fleetstatus, idrule
+from firmshake.registry.database import CLAIM, READ, Database
+from firmshake.registry.fleetclaim import Asking, Refused, Taken
+from firmshake.registry.fleetrecord import (
+    Claim,
+    Diagnosis,
+    Refusal,
+    RunDevice,
+    RunRecord,
+    SlotStatus,
+    Status,
+)
+from firmshake.registry.fleetschema import CLAIMS, DIAGNOSES, RUNS, SLOTS
+
+if TYPE_CHECKING:
+    from firmshake.fleet.planned import Planned
+
+# how often the rules of a claim are gone through where others are quicker each time
+_TRIES = 50
+
+
+class Fleet:
+    """The part of `Registry` that knows of runs."""
+
+    _database: Database
+    _clock: Callable[[], datetime]
+
+    def plan(self, name: str, digest: str, manifest: str, planned: Iterable[Planned]) -> RunRecord:
+        """Make the run of a manifest, which is told by its digest, or return the one there is.
+
+        One that has ended goes on. Devices with a fixed id are in state "planned" then, unless
+        they were known; the slot of one that is proved, with its certificate in force, is proved.
+        Raises Error, with nothing changed, where two have the same id.
+        """
+        now = self._clock()
+        row = {"name": name, "digest": digest, "manifest": manifest, "slots": 0, "created_at": now}
+        with self._database.transaction(CLAIM) as connection:
+            number = fleetplan.made(connection, **row)
+            if number:
+                count = fleetplan.put(self._database, connection, number, planned, now)
+                values: dict[str, object] = {"slots": count, "wanted": count}
+            else:
+                values = {"ended_at": None}
+            changed = update(RUNS).where(RUNS.c.digest == digest).values(values)
+            connection.execute(changed)
+            return fleetreport.run_of(connection, RUNS.c.digest == digest)
+
+    def open_run(self, name: str, rule: str, wanted: int | None) -> RunRecord:
+        """Make a run without a manifest, whose slots are made as boards come.
+
+        `wanted` None is a run without end. Raises Error where the rule makes no device ids.
+        """
+        idrule.check(rule)
+        row = {"name": name, "wanted": wanted, "rule": rule, "slots": 0}
+        with self._database.transaction(CLAIM) as connection:
+            number = fleetplan.made(connection, **row, created_at=self._clock())
+            return fleetreport.run_of(connection, RUNS.c.id == number)
+
+    def run(self, number: int) -> RunRecord:
+        """Return the run of that number; raise Error where there is none."""
+        with self._database.transaction(READ) as connection:
+            return fleetreport.run_of(connection, RUNS.c.id == number)
+
+    def runs(self) -> list[RunRecord]:
+        """Return all runs, the oldest first."""
+        with self._database.transaction(READ) as connection:
+            return fleetreport.runs(connection)
+
+    def last_run(self, unfinished: bool = True) -> RunRecord | None:
+        """Return the run that was begun last, of those only that have not ended, or None."""
+        every = [run for run in self.runs() if run.ended_at is None or not unfinished]
+        return every[-1] if every else None
+
+    def end_run(self, number: int) -> None:
+        """Note that a run is over."""
+        with self._database.transaction(CLAIM) as connection:
+            mine = update(RUNS).where(RUNS.c.id == number, RUNS.c.ended_at.is_(None))
+            connection.execute(mine.values(ended_at=self._clock()))
+
+    def reopen(self, number: int) -> None:
+        """Let what has failed in a run be tried again."""
+        with self._database.transaction(CLAIM) as connection:
+            failed = update(SLOTS).where(SLOTS.c.run == number, SLOTS.c.status == "failed")
+            connection.execute(failed.values(status="open", changed_at=self._clock()))
+
+    def claim(
+        self,
+        run: int,
+        *,
+        unique_id: str,
+        boards: Sequence[str],
+        station: str,
+        session: str,
+        lease_s: float,
+    ) -> Claim | Refusal:
+        """Return what a board is to become in a run, under a lease, or why it gets nothing.
+
+        `boards` are the names of the table of boards that it may be. `session` is one process of
+        the station. Raises Error where there is no such run, or its rule makes no device id.
+        """
+        self._expire()
+        for _ in range(_TRIES):
+            try:
+                with self._database.transaction(CLAIM) as connection:
+                    now = self._clock()
+                    seconds = self._database.clock(connection, now)
+                    who = (run, unique_id, tuple(boards), station, session, lease_s)
+                    return fleetclaim.claim(connection, Asking(*who, now, seconds))
+            except Taken:
+                continue
+            except Refused as error:
+                return error.refusal
+        return Refusal("busy", f"other stations ask for {unique_id} at the same moment")
+
+    def renew(self, session: str, lease_s: float) -> None:
+        """Renew all claims of a session of a station, from now on; what it has lost stays lost."""
+        with self._database.transaction(CLAIM) as connection:
+            until = self._database.clock(connection, self._clock()) + lease_s
+            mine = update(CLAIMS).where(CLAIMS.c.session == session)
+            connection.execute(mine.values(expires_at=until))
+
+    def drop_session(self, session: str) -> None:
+        """Free all claims of a session of a station: it is over."""
+        with self._database.transaction(CLAIM) as connection:
+            claims.drop(connection, self._clock(), CLAIMS.c.session == session)
+
+    def drop_station(self, station: str) -> None:
+        """Free all claims of a station: those of an earlier life of it, when it starts."""
+        with self._database.transaction(CLAIM) as connection:
+            claims.drop(connection, self._clock(), CLAIMS.c.station == station)
+
+    def release(self, claim: Claim, status: SlotStatus) -> None:
+        """Give a claim back: its slot is "proved" or "failed", or "open" for another try.
+
+        Raises ClaimLost, with nothing changed, where it has gone.
+        """
+        now = self._clock()
+        with self._database.transaction(CLAIM) as connection:
+            claims.check(connection, claim.device_id, claim.token)
+            claims.end(connection, now, claim, status)
+
+    def status(self, run: int | None = None) -> Status:
+        """Return how far a run has come, or all of them."""
+        with self._database.transaction(READ) as connection:
+            seconds = self._database.clock(connection, self._clock())
+            return fleetstatus.status(connection, seconds, run)
+
+    def devices_of(self, run: int) -> Iterator[RunDevice]:
+        """Yield what a run wants, in the manifest's order, and what became of it."""
+        after = 0
+        while True:
+            with self._database.transaction(READ) as connection:
+                page = fleetreport.page(connection, run, after)
+            if not page:
+                return
+            yield from page
+            after = page[-1].slot.id
+
+    def put_diagnosis(self, diagnosis: Diagnosis) -> None:
+        """Keep the last verdict that a board has published, in place of the one before.
+
+        Raises Error where the device is not known.
+        """
+        with self._database.transaction(CLAIM) as connection:
+            fleetreport.put_diagnosis(connection, diagnosis)
+
+    def diagnoses(self) -> list[Diagnosis]:
+        """Return the last verdict of each board that has published one, by device id."""
+        query = select(DIAGNOSES).order_by(DIAGNOSES.c.device_id)
+        with self._database.transaction(READ) as connection:
+            return [Diagnosis(**row) for row in connection.execute(query).mappings()]
+
+    def failing_stages(self) -> Mapping[str, int]:
+        """Return how many boards have failed last in each stage, the most frequent first."""
+        query = (
+            select(DIAGNOSES.c.stage, func.count())
+            .where(DIAGNOSES.c.verdict != "ready")
+            .group_by(DIAGNOSES.c.stage)
+            .order_by(func.count().desc(), DIAGNOSES.c.stage)
+        )
+        with self._database.transaction(READ) as connection:
+            return {row.stage: int(row[1]) for row in connection.execute(query)}
+
+    def _expire(self) -> None:
+        """Free what has expired; where nothing has, only look."""
+        with self._database.transaction(READ) as connection:
+            seconds = self._database.clock(connection, self._clock())
+            old = select(CLAIMS.c.device_id).where(CLAIMS.c.expires_at <= seconds).limit(1)
+            if connection.execute(old).first() is None:
+                return
+        with self._database.transaction(CLAIM) as connection:
+            claims.expire(connection, self._clock(), seconds)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firmshake.boards.row import Row
+from firmshake.fleet import message, progress
+from firmshake.fleet.message import Nonsense
+from firmshake.fleet.plugs import LOOKS_GONE, Plugs
+from firmshake.fleet.row import BoardRow
+from firmshake.ways.way import Seen
+
+
+def row(port: str, location: str = "", busy_by: str = "") -> Row:
+    return Row("adapter", ports=(port,), location=location, busy_by=busy_by)
+
+
+def test_a_board_that_is_reset_is_not_gone() -> None:
+    plugs = Plugs()
+    there, gone = plugs.look([row("/dev/ttyACM0", "1-2")])
+    assert [plug.target for plug in there] == ["/dev/ttyACM0"]
+    for _ in range(LOOKS_GONE - 1):
+        there, gone = plugs.look([])
+        assert there
+        assert gone == []
+    # it has come back under another name, at the same place
+    there, gone = plugs.look([row("/dev/ttyACM1", "1-2")])
+    assert [(plug.key, plug.target) for plug in there] == [("1-2", "/dev/ttyACM1")]
+    assert gone == []
+
+
+def test_a_board_that_stays_away_is_gone_once() -> None:
+    plugs = Plugs()
+    plugs.look([row("/dev/ttyUSB0"), row("/dev/ttyUSB1")])
+    told = [plugs.look([row("/dev/ttyUSB1")])[1] for _ in range(LOOKS_GONE + 3)]
+    assert [key for keys in told for key in keys] == ["/dev/ttyUSB0"]
+
+
+def test_a_drive_is_taken_by_its_folder_and_one_that_is_not_mounted_is_left() -> None:
+    mounted = Row("uf2", drive="/media/RPI-RP2", location="1-1")
+    there, _ = Plugs().look([mounted, Row("uf2", block_device="/dev/sdb1", location="1-3")])
+    assert [plug.target for plug in there] == ["/media/RPI-RP2"]
+
+
+@given(st.lists(st.lists(st.integers(0, 4), unique=True), max_size=30))
+def test_a_board_is_there_if_and_only_if_it_was_seen_in_the_last_looks(
+    looks: list[list[int]],
+) -> None:
+    plugs, known = Plugs(), set()
+    for number, seen in enumerate(looks):
+        there, gone = plugs.look([row(f"/dev/ttyUSB{port}") for port in seen])
+        known |= {plug.key for plug in there}
+        recent = {
+            port for look in looks[max(number + 1 - LOOKS_GONE, 0) : number + 1] for port in look
+        }
+        assert {plug.key for plug in there} == {f"/dev/ttyUSB{port}" for port in recent}
+        assert set(gone) <= known
+
+
+@given(st.binary(max_size=200))
+def test_bytes_are_a_message_or_nonsense(data: bytes) -> None:
+    try:
+        found = message.decode(data)
+    except Nonsense:
+        return
+    assert message.decode(message.encode(found)) == found
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=6,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["tell", "text", "done", "total", "stage", "verdict", "fix"]), _JSON
+    )
+)
+def test_what_a_worker_tells_makes_a_row_or_is_nonsense(said: dict[str, object]) -> None:
+    try:
+        after = progress.after(BoardRow("key", "port", "working"), said)
+    except Nonsense:
+        return
+    assert 0 <= after.done <= 1
+
+
+@given(st.dictionaries(st.sampled_from(["seen", "key", "chain"]), _JSON))
+def test_what_a_worker_asks_with_is_read_or_nonsense(said: dict[str, object]) -> None:
+    for read in (message.seen, message.key, message.chain):
+        try:
+            read(said, read.__name__)  # type: ignore[operator]
+        except Nonsense:
+            continue
+
+
+def test_what_was_seen_travels_whole() -> None:
+    seen = Seen("ESP32", "ESP32", "24:0a:c4:00:00:01", None)
+    assert message.seen(json.loads(message.encode({"seen": message.of_seen(seen)})), "seen") == seen
+
+
+def test_progress_never_goes_back() -> None:
+    said = [
+        {"tell": "step", "text": "found ESP32"},
+        {"tell": "step", "text": "issued a key"},
+        {"tell": "writing", "done": 1, "total": 2},
+        {"tell": "step", "text": "reset it; following its serial line"},
+        {"tell": "stage", "stage": "identity", "verdict": "", "fix": ""},
+        {"tell": "stage", "stage": "tls", "verdict": "", "fix": ""},
+        {"tell": "stage", "stage": "identity", "verdict": "", "fix": ""},
+        {"tell": "stage", "stage": "ready", "verdict": "", "fix": ""},
+    ]
+    now, done = BoardRow("key", "port", "working"), [0.0]
+    for one in said:
+        now = progress.after(now, one)
+        done.append(now.done)
+    assert done == sorted(done)
+    assert done[-1] == pytest.approx(1)
+
+
+def test_a_process_ends_when_the_one_that_holds_its_line_does() -> None:
+    program = (
+        "import sys, time\n"
+        "from firmshake import lifeline\n"
+        "lifeline.hang_on(int(sys.argv[1]))\n"
+        "print('on', flush=True)\n"
+        "time.sleep(100)\n"
+    )
+    theirs, ours = os.pipe()
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(theirs)], pass_fds=[theirs], stdout=subprocess.PIPE
+    ) as process:
+        os.close(theirs)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"on\n"
+        assert process.poll() is None
+        os.close(ours)
+        assert process.wait(20) != 0
