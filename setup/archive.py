@@ -19,7 +19,7 @@ from progress import complaint
 NO_PACKAGES = (
     "check that `apt-get update` works on this machine and reaches its mirror, then repeat; or "
     "install MicroPython 1.23 or later, mosquitto 2 or later and libfaketime yourself; the tests "
-    "also want SoftHSM2, RabbitMQ and gnome-keyring, the benches easy-rsa and cfssl"
+    "also want SoftHSM2, RabbitMQ, gnome-keyring and PostgreSQL, the benches easy-rsa and cfssl"
 )
 
 

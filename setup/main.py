@@ -44,11 +44,12 @@ TOOLS_DEPENDS = (
     "host/firmshake/tools.py",
     "host/firmshake/toolfolder.py",
 )
+TESTS = ("micropython32", "softhsm2", "rabbitmq", "gnomekeyring", "postgresql")
 # what is fetched only where it is asked for: a demonstration needs none of it
 EXTRA = {
     "wide": ("micropython32",),
-    "tests": ("micropython32", "softhsm2", "rabbitmq", "gnomekeyring"),
-    "benches": ("micropython32", "softhsm2", "rabbitmq", "gnomekeyring", "easyrsa", "cfssl"),
+    "tests": TESTS,
+    "benches": (*TESTS, "easyrsa", "cfssl"),
 }
 
 

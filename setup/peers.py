@@ -1,8 +1,8 @@
 """The programs that tests and benches run firmshake against, from the machine or its own release.
 
-SoftHSM2 is loaded into our Python, RabbitMQ's Erlang and GNOME's keyring run on the machine's
-libraries: packages of another release would want another libc. Each gets a folder of its own in
-`.tools`. Standard library only: this runs before anything is installed.
+SoftHSM2 is loaded into our Python; RabbitMQ's Erlang, GNOME's keyring and PostgreSQL run on the
+machine's libraries: packages of another release would want another libc. Each gets a folder of its
+own in `.tools`. Standard library only: this runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ PEERS = {
     "softhsm2": Peer("libsofthsm2"),
     "rabbitmq": Peer("rabbitmq-server", parts="erlang-"),
     "gnomekeyring": Peer("gnome-keyring", parts="dbus-"),
-    "postgresql": Peer("postgresql"),
+    "postgresql": Peer("postgresql", parts="postgresql-"),
     "easyrsa": Peer("easy-rsa"),
     "cfssl": Peer("golang-cfssl"),
 }
+# of PostgreSQL: what makes a database, and what serves it
+SERVER = ("initdb", "postgres")
 # a broken or foreign program must not hang the set-up
 CHECK_SECONDS = 30
 # Debian's own knows /usr/lib/erlang only; $0 is the script of this name in one of two folders
@@ -71,7 +73,9 @@ def _names(name: str) -> tuple[str, ...]:
 
 def _fetched(name: str, folder: Path, source: Source, work: Path) -> dict[str, list[str]]:
     if sys.platform == "darwin":
-        raise Error(f"cannot find {name}", "run `brew install softhsm rabbitmq easy-rsa cfssl`")
+        raise Error(
+            f"cannot find {name}", "run `brew install softhsm rabbitmq postgresql easy-rsa cfssl`"
+        )
     archive, peer = source.own(), PEERS[name]
     there = machine_packages(machine_architecture())
     packages = [
@@ -93,6 +97,8 @@ def _noted(name: str, root: Path) -> dict[str, list[str]]:
     if name == "gnomekeyring":
         programs = [str(root / "usr/bin" / one) for one in ("gnome-keyring-daemon", "dbus-daemon")]
         return {name: [*programs, _libraries(root)]}
+    if name == "postgresql":
+        return {name: [str(_only(root, "usr/lib/postgresql/*/bin")), _libraries(root)]}
     if name == "easyrsa":
         return {name: [str(root / "usr/share/easy-rsa/easyrsa")]}
     return {part: [str(root / "usr/bin" / part)] for part in _names(name)}
@@ -135,6 +141,8 @@ def _runs(name: str, found: dict[str, list[str]]) -> bool:
         return Path(parts[0]).exists() and _starts([erl, "-noshell", "-eval", trial], parts[2])
     if name == "gnomekeyring":
         return all(_starts([program, "--version"], parts[2]) for program in parts[:2])
+    if name == "postgresql":
+        return all(_starts([f"{parts[0]}/{program}", "--version"], parts[1]) for program in SERVER)
     return _starts([*parts, "version"])
 
 

@@ -1,5 +1,6 @@
 """The agent: climbs, holds the session, and climbs again when it ends, without end."""
 
+import gc
 import sys
 
 from . import VERSION, backoff
@@ -61,15 +62,16 @@ def run(runtime: object, source: object, write: object, recorder: object = None)
 
 def main(folder: str = "/firmshake") -> None:
     """The board's entry: its files in `folder`, events to serial, failures to the recorder."""
+    gc.collect()  # loading leaves much behind, and what stays must not lie in between
     if sys.implementation.name == "circuitpython":
         from .runtime_circuitpython import Runtime
     else:
         from .runtime_micropython import Runtime
-    runtime = Runtime()
-    runtime.tidy()
+    gc.collect()
     from .recorder import FILE, Recorder
 
+    runtime = Runtime()
     recorder = Recorder(runtime, folder + "/" + FILE)
-    runtime.tidy()
+    gc.collect()
     sys.stdout.write("\n")  # boot noise may have left half a line
     run(runtime, Folder(folder), sys.stdout.write, recorder)

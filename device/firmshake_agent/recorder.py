@@ -180,28 +180,32 @@ class Recorder:
             self._seq_kept = max(self._seq_kept, row.seq)
 
     def _write(self, writes: int) -> None:
-        """In place, in one piece. Raises OSError where it is full, or the computer's to write."""
-        page, mode = self._page()
+        """In place, slot by slot. Raises OSError where it is full, or the computer's to write."""
+        lines, mode = self._lines()
         counts = [("boot", self._boot), ("sent", self._sent), ("writes", writes)]
-        _put(page, 0, format_line(0, 0, "boot", "info", counts))
+        lines[0] = format_line(0, 0, "boot", "info", counts).encode()
         for number, row in enumerate(self._rows):
             if row is not None and row.line is not None:
-                _put(page, number + 1, row.line)
+                lines[number + 1] = row.line.encode()
         with open(self._path, mode) as file:
-            file.write(page)
+            for line in lines:
+                file.write(line + b"\n" * (SLOT - len(line)))
 
-    def _page(self) -> "tuple[bytearray, str]":
+    def _lines(self) -> "tuple[list[bytes], str]":
         """What the file holds, and how to open it for writing: a whole one is never cut short."""
-        page = bytearray(SIZE)
+        lines = []
         try:
             with open(self._path, "rb") as file:
-                if file.readinto(page) == SIZE:
-                    return page, "r+b"
+                while len(lines) <= KEPT:
+                    slot = file.read(SLOT)
+                    if len(slot) < SLOT:
+                        break
+                    lines.append(slot.rstrip())
+                else:
+                    return lines, "r+b"
         except OSError:
             pass
-        for number in range(KEPT + 1):
-            _put(page, number, "")
-        return page, "wb"
+        return [b""] * (KEPT + 1), "wb"
 
     # publishing
 
@@ -282,7 +286,3 @@ class Recorder:
             record["ev"] = {"cut": "1"}
             text = json.dumps(record).encode()
         return text
-
-
-def _put(page: bytearray, number: int, line: str) -> None:
-    page[number * SLOT : (number + 1) * SLOT] = (line + "\n" * (SLOT - len(line))).encode()

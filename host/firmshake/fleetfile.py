@@ -256,10 +256,10 @@ def _refuse_unknown(name: str, document: Mapping[str, object]) -> None:
 
 def meant(name: str, known: Sequence[str]) -> str:
     """Return a hint for a name that is not known: the one that it is near to, or all there are."""
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    if not near:  # the right word in the wrong table
-        last = name.rpartition(".")[2]
-        near = [key for key in known if key.rpartition(".")[2] == last][:1]
+    last = name.rpartition(".")[2]
+    # the right word in the wrong table, or one that is spelled nearly so
+    near = [key for key in known if key.rpartition(".")[2] == last][:1]
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]!r}" if near else f"known are: {', '.join(known)}"
 
 

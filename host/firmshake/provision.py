@@ -69,6 +69,7 @@ def provision(
     """
     bundle.agent_files()  # what is wrong with our own installation is said first
     boardfiles.check(project)
+    watcher.reached("look")
     way = choose.choose(wish, watcher)
     watcher.step(f"found {way.seen.title}")
     return _Work(registrar, way, watcher, proof_s, hide_drive, now).run(force)
@@ -91,6 +92,7 @@ class _Work:
             intent = way.intends()
             held = None if force else way.held()
             found, serial = self._found(held)
+            watcher.reached("claim")
             admission = self.registrar.admit(way.seen, found)
             if admission.words:
                 watcher.step(admission.words)
@@ -122,6 +124,7 @@ class _Work:
     def _issue(self, admission: Admission, made: datetime) -> str:
         """Issue the identity and make its files ready: all that can fail before a write."""
         device_id = admission.device_id
+        self.watcher.reached("issue")
         key = certificate.new_key_of(admission.key)
         signed = self.registrar.enrol(device_id, key.public_key(), self.way.seen)
         serial = certificate.serial(signed.certificate)
@@ -148,6 +151,7 @@ class _Work:
 
     def _written(self, device_id: str, serial: str) -> Outcome:
         with self._failed_unless_done(device_id):
+            self.watcher.reached("write")
             self.way.write(self.watcher)
             self._note_written(device_id, serial)
             return self._proved(device_id, serial)
@@ -172,6 +176,7 @@ class _Work:
             raise
 
     def _proved(self, device_id: str, serial: str, written: bool = True) -> Outcome:
+        self.watcher.reached("proof")
         reporter = _Reporter(self.watcher)
         with self.way.heard(self.watcher) as port:
             verdict = proof.follow(port, self.proof_s, reporter.event, self.watcher.output)

@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,6 +47,8 @@ SOFTHSM2_PLACES = (
 )
 # the broker's own script: Debian's of that name on PATH wants to be root or the user rabbitmq
 RABBITMQ_PLACES = ("/usr/lib/rabbitmq/bin/rabbitmq-server",)
+# Debian's, where PATH has neither
+POSTGRESQL_PLACES = ("/usr/lib/postgresql/*/bin",)
 EASYRSA_PLACES = ("/usr/share/easy-rsa/easyrsa",)
 MICROPYTHON_PROBE = (
     "import sys, tls, vfs; tls.SSLContext; vfs.VfsLfs2; print('%d.%d' % sys.implementation[1][:2])"
@@ -125,6 +127,18 @@ class GnomeKeyring:
         return {"LD_LIBRARY_PATH": self.libraries} if self.libraries else {}
 
 
+@dataclass(frozen=True)
+class PostgreSQL:
+    """What starts a PostgreSQL: the folder with `initdb` and `postgres`. Neither runs as root."""
+
+    programs: Path
+    libraries: str
+
+    def environment(self) -> dict[str, str]:
+        """What the environment of both has to say besides."""
+        return {"LD_LIBRARY_PATH": self.libraries} if self.libraries else {}
+
+
 def softhsm2() -> Path:
     """The PKCS#11 module of SoftHSM2, for this machine's own programs. Raises Error if absent."""
     return Path(_peer("softhsm2")[0])
@@ -147,6 +161,12 @@ def gnomekeyring() -> GnomeKeyring:
     return GnomeKeyring(Path(daemon), Path(bus), libraries)
 
 
+def postgresql() -> PostgreSQL:
+    """What starts a PostgreSQL server. Raises Error where there is none."""
+    programs, libraries = _peer("postgresql")
+    return PostgreSQL(Path(programs), libraries)
+
+
 def easyrsa() -> list[str]:
     """The command of easy-rsa, of Debian's release. Raises Error where there is none."""
     return _peer("easyrsa")
@@ -166,7 +186,7 @@ def installed(name: str) -> list[str]:
 
     SoftHSM2's is its module and a list of folders with libraries; RabbitMQ's is its script, the
     folder of erl, and the same list; GNOME's keyring's is its daemon, that of D-Bus, and the list;
-    for the others it is a command.
+    PostgreSQL's is its folder of programs and the list; for the others it is a command.
     """
     if name == "softhsm2":
         module = _first(SOFTHSM2_PLACES)
@@ -177,6 +197,9 @@ def installed(name: str) -> list[str]:
     if name == "gnomekeyring":
         daemon, bus = _on_path("gnome-keyring-daemon"), _on_path("dbus-daemon")
         return [daemon, bus, ""] if daemon and bus else []
+    if name == "postgresql":
+        server = next(_server_programs(), None)
+        return [str(server), ""] if server else []
     path = _on_path(name) or (_first(EASYRSA_PLACES) if name == "easyrsa" else None)
     return [str(path)] if path else []
 
@@ -186,6 +209,7 @@ PEERS = {
     "softhsm2": ("make test", "softhsm2"),
     "rabbitmq": ("make test", "rabbitmq-server"),
     "gnomekeyring": ("make test", "gnome-keyring"),
+    "postgresql": ("make test", "postgresql"),
     "easyrsa": ("make bench", "easy-rsa"),
     "cfssl": ("make bench", "golang-cfssl"),
     "cfssljson": ("make bench", "golang-cfssl"),
@@ -196,6 +220,15 @@ def _peer(name: str) -> list[str]:
     command, package = PEERS[name]
     hint = f"run `{command}` once, which fetches it, or install your system's package {package}"
     return noted(name) or installed(name) or _absent(name, hint)
+
+
+def _server_programs() -> Iterator[Path]:
+    """The folders with both of PostgreSQL's programs; a link of their name may lead nowhere."""
+    path = _on_path("postgres")
+    found = [place for pattern in POSTGRESQL_PLACES for place in Path("/").glob(pattern[1:])]
+    for folder in [*([Path(path).parent] if path else []), *sorted(found, reverse=True)]:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            yield folder
 
 
 def _first(places: tuple[str, ...]) -> Path | None:

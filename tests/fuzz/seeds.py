@@ -63,6 +63,7 @@ def main() -> None:
         _firmware,
         _papers,
         _filesystems,
+        _manifests,
         _broker,
         _websocket,
         _ladder,
@@ -214,6 +215,17 @@ def _filesystems(made: dict[str, Seeds]) -> None:
         [*tools.micropython(), "-c", _VOLUME], stdout=subprocess.PIPE, timeout=60, check=True
     )
     made["filesystems"]["fat"] = filesystems.pack(done.stdout)
+
+
+def _manifests(made: dict[str, Seeds]) -> None:
+    seeds, text = made["manifest"], (HERE.parents[1] / "docs" / "manifest.md").read_text("utf-8")
+    for kind in ("csv", "toml"):
+        example = text.partition(f"```{kind}\n")[2].partition("```")[0]
+        seeds[kind] = example.encode()
+    seeds["semicolons"] = b"\xef\xbb\xbfsep=;\r\nid;count\r\n" + b'"pump-{number}";3\r\n'
+    seeds["lines"] = b'[[device]]\nid = "a"\nclock.ntp = [ # two\n"a",\n\'b\',\n]\n'
+    seeds["wrong"] = b'[[device]]\nid = "a\nbord = 1\n[device.wifi]\nssid = """x\n[device]\n'
+    seeds["utf-16"] = "id\n".encode("utf-16")
 
 
 # what mosquitto says

@@ -1,14 +1,11 @@
 """The console: a board's line, live, over a pseudo-terminal that comes and goes."""
 
-import os
-import pty
-import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 from click.testing import CliRunner
+from support.ptyboard import Board
 
 from firmshake import serialport
 from firmshake.cli.console import command
@@ -21,41 +18,6 @@ from firmshake_agent.line import format_line
 
 PASSED = format_line(3, 812, "dns", "ok", [("addr", "10.0.0.7"), ("took", 31)])
 DNS = Event(3, 812, "dns", "ok", {"addr": "10.0.0.7", "took": "31"})
-
-
-class Board:
-    """A board whose port is a pseudo-terminal behind a link, as a device node is."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / "ttyBOARD"
-        self._ends: tuple[int, int] | None = None
-        self._first = b""  # said once the port is open: opening drops what came before
-        self.plug()
-
-    def plug(self) -> None:
-        self._ends = pty.openpty()
-        tty.setraw(self._ends[1])
-        self.path.symlink_to(os.ttyname(self._ends[1]))
-
-    def unplug(self) -> None:
-        if self._ends:
-            self.path.unlink()
-            for end in self._ends:
-                os.close(end)
-            self._ends = None
-
-    def say(self, data: str | bytes) -> None:
-        assert self._ends
-        os.write(self._ends[0], data.encode() if isinstance(data, str) else data)
-
-    def say_first(self, text: str) -> None:
-        self._first = text.encode()
-
-    def open(self) -> OpenPort:
-        port = cast(OpenPort, serialport.open_port(str(self.path), 115200))
-        self.say(self._first)
-        self._first = b""
-        return port
 
 
 @pytest.fixture

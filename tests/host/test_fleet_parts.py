@@ -108,10 +108,12 @@ def test_what_was_seen_travels_whole() -> None:
 
 def test_progress_never_goes_back() -> None:
     said = [
-        {"tell": "step", "text": "found ESP32"},
-        {"tell": "step", "text": "issued a key"},
+        {"tell": "reached", "stage": "look"},
+        {"tell": "words", "text": "found ESP32"},
+        {"tell": "reached", "stage": "issue"},
+        {"tell": "reached", "stage": "write"},
         {"tell": "writing", "done": 1, "total": 2},
-        {"tell": "step", "text": "reset it; following its serial line"},
+        {"tell": "reached", "stage": "proof"},
         {"tell": "stage", "stage": "identity", "verdict": "", "fix": ""},
         {"tell": "stage", "stage": "tls", "verdict": "", "fix": ""},
         {"tell": "stage", "stage": "identity", "verdict": "", "fix": ""},

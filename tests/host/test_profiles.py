@@ -1,6 +1,7 @@
 """The certificate profiles: what the shipped file says, and that a wrong one is refused."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -99,3 +100,52 @@ def test_further_usages_that_do_no_harm_are_taken() -> None:
     assert every.broker.key_usage == ("digitalSignature", "keyEncipherment")
     deep = TEXT.replace("path_length = 1", "path_length = 3")
     assert profiles.parse(deep).root.path_length == 3
+
+
+SHORT = "\n[profile.short]\nvalidity_days = 90\n"
+
+
+def test_a_further_profile_of_devices_is_as_the_usual_one_but_for_what_it_says() -> None:
+    every = profiles.parse(TEXT + SHORT)
+    short = every.of_device("short")
+    assert short.validity == timedelta(days=90)
+    usual = every.of_device(None)
+    assert replace(short, name=usual.name, validity=usual.validity) == usual
+    assert every.of_device("device") == usual == profiles.load().device
+    assert not profiles.load().devices
+
+
+def test_a_profile_that_is_not_there_is_refused_with_those_that_are() -> None:
+    every = profiles.parse(TEXT + SHORT)
+    with pytest.raises(Error, match="'shirt'") as caught:
+        every.of_device("shirt")
+    assert "short" in caught.value.hint
+    with pytest.raises(Error) as caught:
+        profiles.load().of_device("other")
+    assert "profile.NAME" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("table", "named"),
+    [
+        ('[profile.a]\nextended_key_usage = ["serverAuth"]', "[profile.a] must be clientAuth"),
+        ('[profile.a]\nkey_usage = ["keyCertSign"]', "[profile.a] must hold digitalSignature"),
+        ("[profile.a]\nvalidity_days = 0", "validity_days in [profile.a]"),
+        ("[profile.a]\npath_length = 0", "path_length in [profile.a]"),
+        ("[profile.a]\nvalid_days = 1", "'valid_days' in [profile.a]"),
+        ("[profile]\na = 1", "[profile.NAME]"),
+        ('[profile."a b"]', "'a b'"),
+        ("[profile.device]", "'device'"),
+    ],
+)
+def test_a_further_profile_may_do_no_more_than_the_usual_one(table: str, named: str) -> None:
+    assert profiles.parse(TEXT + SHORT)
+    with pytest.raises(Error) as caught:
+        profiles.parse(TEXT + "\n" + table + "\n")
+    assert named in caught.value.message + caught.value.hint
+
+
+def test_the_example_in_the_file_is_right() -> None:
+    example = TEXT.rpartition("# [profile.short]")
+    text = TEXT + "".join(example[1:]).replace("# ", "")
+    assert profiles.parse(text).of_device("short").validity == timedelta(days=90)

@@ -2,11 +2,8 @@
 
 import os
 import pty
-import select
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import tty
 from collections.abc import Iterator
@@ -16,6 +13,7 @@ from typing import cast
 import pytest
 import serial
 import serial.rfc2217
+from support import screen
 
 from firmshake.console import Back, Lost, OpenPort, watch
 from firmshake.event import Event
@@ -25,36 +23,6 @@ from firmshake_agent.line import format_line
 START = format_line(2, 781, "dns", "start", []) + "\r\n"
 PASSED = format_line(3, 812, "dns", "ok", [("addr", "10.0.0.7"), ("took", 31)]) + "\r\n"
 DNS = Event(3, 812, "dns", "ok", {"addr": "10.0.0.7", "took": "31"})
-LIMIT_S = 30  # only a broken test waits so long
-
-
-class Terminal:
-    """A program in a terminal of its own, and what it has printed there."""
-
-    def __init__(self, *arguments: str) -> None:
-        self._screen, end = pty.openpty()
-        # 32 rows, 80 columns
-        subprocess.run(["stty", "rows", "32", "cols", "80"], stdin=end, check=True)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "firmshake", *arguments],
-            stdin=end,
-            stdout=end,
-            stderr=end,
-            start_new_session=True,
-            env={**os.environ, "TERM": "xterm", "NO_COLOR": ""},
-        )
-        os.close(end)
-        self.text = ""
-
-    def wait_for(self, text: str) -> None:
-        while text not in self.text:
-            assert select.select([self._screen], [], [], LIMIT_S)[0], self.text
-            self.text += os.read(self._screen, 4096).decode()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self._screen)
 
 
 @pytest.fixture
@@ -71,7 +39,7 @@ def test_in_a_terminal_a_stage_is_shown_while_it_goes_on_and_ctrl_c_ends_it(
     board: tuple[int, str],
 ) -> None:
     end, name = board
-    terminal = Terminal("console", name)
+    terminal = screen.firmshake("console", name, environment={"NO_COLOR": ""})
     try:
         terminal.wait_for("115200 baud; Ctrl-C ends it")  # opening the port drops what came before
         os.write(end, b"hello\r\n")
@@ -82,7 +50,7 @@ def test_in_a_terminal_a_stage_is_shown_while_it_goes_on_and_ctrl_c_ends_it(
         terminal.wait_for("10.0.0.7")
         assert terminal.text.rindex("\r\x1b[K") > terminal.text.rindex("· dns")
         terminal.process.send_signal(signal.SIGINT)
-        assert terminal.process.wait(LIMIT_S) == 0
+        assert terminal.end() == 0
         assert "Traceback" not in terminal.text
     finally:
         terminal.close()

@@ -131,6 +131,9 @@ class Notes:
         self.events: list[Event] = []
         self.outputs: list[Output] = []
 
+    def reached(self, stage: str) -> None:
+        pass
+
     def begin(self, text: str) -> None:
         self.begun.append(text)
 

@@ -29,12 +29,7 @@ LIMIT_S = 30.0  # only a broken test waits so long
 WATCHER = "watcher"
 ACL = f"pattern readwrite devices/%u/#\nuser {WATCHER}\ntopic read devices/+/diag\n"
 
-_MAIN = """\
-import sys
-from firmshake_agent.agent import main
-
-main(sys.argv[1])
-"""
+_DEVICE = Path(__file__).parents[2] / "device"
 
 
 class Board:
@@ -52,7 +47,10 @@ class Board:
             place = self._library / path.lstrip("/")
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)
-        (self._library / "start.py").write_text(_MAIN)
+        start = (_DEVICE / "main.py").read_text()
+        (self._library / "start.py").write_text(
+            start.replace("main()", f"main({str(self.folder)!r})")
+        )
         for name, data in fleet.files().items():
             (self.folder / name).write_bytes(data)
 
@@ -78,7 +76,6 @@ class Board:
                 "-X",
                 f"heapsize={heap}",
                 str(self._library / "start.py"),
-                str(self.folder),
             ],
             env={**os.environ, "MICROPYPATH": str(self._library / "lib")},
             stdout=subprocess.PIPE,

@@ -65,13 +65,15 @@ def issue(
     now: datetime,
     passphrase: bytes | None,
     progress: Callable[[int], None] = lambda done: None,
+    profile: str | None = None,
 ) -> Done:
     """Write keys and certificates of `count` new devices to the new file `path`.
 
     Their ids are the prefix and the next numbers. A line is an object of "device", "certificate"
     (PEM, with the intermediate) and "key" (PKCS#8 PEM, encrypted unless `passphrase` is None). A
-    run that was broken off goes on where it was. `progress` is told how many are done. Raises
-    Error, and OSError; the same call goes on then.
+    run that was broken off goes on where it was. `progress` is told how many are done. `profile`
+    names one of the profiles for devices, None the usual one. Raises Error, and OSError; the same
+    call goes on then.
     """
     with exclusive.private_file(path) as (stream, new):
         try:
@@ -81,7 +83,8 @@ def issue(
                 path.unlink()
             raise
         newfile.sync_folder(path.parent)
-        run = _Run(stream, registry, authority, bulkfile.Writer(authority, passphrase), now)
+        writer = bulkfile.Writer(authority, passphrase)
+        run = _Run(stream, registry, authority, writer, now, profile)
         for low in range(claim.first + done.before, claim.last + 1, AT_ONCE):
             numbers = range(low, min(low + AT_ONCE, claim.last + 1))
             written = run.part(delivery.number, [claim.device_id(number) for number in numbers])
@@ -99,12 +102,15 @@ class _Run:
     authority: Authority
     writer: bulkfile.Writer
     now: datetime
+    profile: str | None
 
     def part(self, delivery: int, ids: Sequence[str]) -> int:
         """Issue, record and write a part of the devices; return how many that were."""
         taken = {one.device_id for one in self.registry.in_force(ids)}
         made = [
-            (name, self.authority.issue(name, now=self.now)) for name in ids if name not in taken
+            (name, self.authority.issue(name, now=self.now, profile=self.profile))
+            for name in ids
+            if name not in taken
         ]
         if not made:
             return 0

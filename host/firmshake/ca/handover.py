@@ -47,10 +47,12 @@ def issue(
     *,
     now: datetime,
     anew: bool = False,
+    profile: str | None = None,
 ) -> list[Handed]:
     """Write a new key and certificate for each device to `folder`, and the root's as ca.crt.
 
-    The keys are in clear: a gateway starts with nobody there to type. Keys that a run before left
+    `profile` names one of the profiles for devices, None the usual one. The keys are in clear: a
+    gateway starts with nobody there to type. Keys that a run before left
     unwritten are revoked and made again. Raises Error, with nothing issued, where a device has a
     certificate in force, unless it is to get one `anew`, or where a file is in the way; OSError.
     """
@@ -68,7 +70,7 @@ def issue(
             _check_free(folder, name, pending.get(name))
         _put_anchors(folder, authority)
         lost = [pending[name].serial_number for name in wanted if name in pending]
-        made = {name: authority.issue(name, now=now) for name in wanted}
+        made = {name: authority.issue(name, now=now, profile=profile) for name in wanted}
         if made:
             with interrupts.held():
                 _deliver(folder, place, registry, made, lost, anew)

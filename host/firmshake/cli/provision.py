@@ -225,6 +225,9 @@ class _Screen:
                 if line.strip():
                     self._console.print(Text(f"  {printable(line)}", "dim"))
 
+    def reached(self, stage: str) -> None:
+        pass
+
     def begin(self, text: str) -> None:
         """On a terminal, until the next thing is said."""
         self._clear()

@@ -169,7 +169,8 @@ def command(context: click.Context, /, **options: Any) -> None:
     project = virtualbench.project_of(options["folder"])
     options["wifi"] = _wifi(options["ssid"], options["wifi_password"], project)
     if options["count"] is not None:
-        virtualbench.run(_makers(kind, options), project, options["as_json"])
+        makers = _makers(kind, options)
+        virtualbench.run(makers, project, options["drive"], options["as_json"])
     board = _maker(kind, options)()
     with board:
         for line in _remarks(kind, board, options):

@@ -36,14 +36,20 @@ def project_of(folder: Path | None) -> Project | None:
     return project.load(folder or Path())
 
 
-def run(makers: Sequence[Make], project: Project | None, as_json: bool) -> NoReturn:
-    """Run the boards, announced to other commands, until a signal ends it."""
+def run(
+    makers: Sequence[Make], project: Project | None, drives: Path | None, as_json: bool
+) -> NoReturn:
+    """Run the boards, announced to other commands, until a signal ends it.
+
+    `drives` is the folder below which theirs are, if they have some.
+    """
     from firmshake.boards import bench as announcing
     from firmshake.virtual.bench import Bench
 
     with (
         contextlib.closing(announcing.Announcement()) as announcement,
         _broker(project),
+        _gone_again(drives),
         Bench(makers) as bench,
         contextlib.closing(announcement),
     ):
@@ -88,6 +94,18 @@ def _row(sight: Sight) -> dict[str, object]:
         "drive": sight.drive,
         "unique_id": sight.unique_id.replace(":", ""),
     }
+
+
+@contextlib.contextmanager
+def _gone_again(folder: Path | None) -> Iterator[None]:
+    """Remove a folder that was not there before, unless somebody put something into it."""
+    is_new = folder is not None and not folder.exists()
+    try:
+        yield
+    finally:
+        if folder is not None and is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 @contextlib.contextmanager

@@ -96,8 +96,8 @@ def check_board(found: str, name: str) -> None:
     wanted = _DIGITS[name]
     if len(found.replace(":", "")) != wanted:
         raise Error(
-            f"the unique id {found} is not that of a {name}",
-            hint=f"a {name}'s has {wanted} hexadecimal digits",
+            f"{found} is no unique id of the board {name}",
+            hint=f"there it has {wanted} hexadecimal digits",
         )
 
 

@@ -147,7 +147,7 @@ def _remedy(verdict: str) -> str:
     said = []
     for text in known:
         general = re.sub(r"\[[^]]*\]", "", text)
-        names = {key: f"‹{word(key)}›" for key in _KEY.findall(general)}
+        names: dict[str, object] = {key: f"<{word(key)}>" for key in _KEY.findall(general)}
         said.append(shown(causes.fill(general, names)))
     return f"{said[0]}<br><b>{said[1]}</b>"
 

@@ -38,8 +38,10 @@ __LABELS__}
 
 
 def with_labels(names: tuple[str, ...]) -> str:
-    """Return the style sheet; on a phone, where a row's cells stand below each other, the cells
-    behind the first are labelled with these names, which are our own."""
+    """Return the style sheet, with these names of the columns, which are our own.
+
+    On a phone a row's cells stand below each other, and all but the first have their names.
+    """
     rules = [
         f'  .all td:nth-child({number})::before {{ content: "{name}: "; }}\n'
         for number, name in enumerate(names, 1)

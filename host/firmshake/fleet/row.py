@@ -9,25 +9,25 @@ from typing import Literal
 # manifest names; nothing was written to it. "gone": it was unplugged before it was done.
 BoardState = Literal["waiting", "working", "proved", "failed", "refused", "gone"]
 
-# what is being done to a board, in this order; after "proof" begins, the agent's own stages follow
-STAGES = ("found", "look", "claim", "issue", "write", "proof")
+# what a board is in before there is any work on it
+FOUND = "found"
 
 
 @dataclass(frozen=True)
 class BoardRow:
     """One board that is, or was, plugged in.
 
-    `key` tells it apart from the others for as long as it is plugged in. `stage` is one of STAGES,
-    or during the proof a stage of the agent's ladder. `done` goes from 0 to 1 over all the work.
-    `words` say what is being done, or how it ended. `verdict` is "ready", the agent's verdict such
-    as "tls.server_certificate/expired", or "" where there is none; `fix` is what to do.
-    `began_s` and `ended_s` are moments of time.monotonic().
+    `key` tells it apart from the others for as long as it is plugged in. `stage` is FOUND, one of
+    `firmshake.ways.way.STAGES`, or during the proof a stage of the agent's ladder. `done` goes from
+    0 to 1 over all the work. `words` say what is being done, or how it ended. `verdict` is "ready",
+    the agent's verdict such as "tls.server_certificate/expired", or "" where there is none; `fix`
+    is what to do. `began_s` and `ended_s` are moments of time.monotonic().
     """
 
     key: str
     port: str
     state: BoardState
-    stage: str = "found"
+    stage: str = FOUND
     done: float = 0.0
     words: str = ""
     unique_id: str = ""

@@ -15,7 +15,7 @@ from firmshake.fleet.desk import Counter, Desk
 from firmshake.fleet.lookout import Lookout
 from firmshake.fleet.message import Fields, Nonsense
 from firmshake.fleet.plugs import Plug, Plugs
-from firmshake.fleet.row import BoardRow, BoardState, Totals
+from firmshake.fleet.row import FOUND, BoardRow, BoardState, Totals
 from firmshake.fleet.tally import Tally
 from firmshake.fleet.view import View
 from firmshake.fleet.worker import Job
@@ -150,7 +150,7 @@ class Station:
         place.again_s = None
         place.desk = Desk(self.counter)
         place.hand = crew.hire(self.wanted.job(place.plug.target))
-        self._show(place, state="working", stage="look", words="looking at the board", done=0.0)
+        self._show(place, state="working", stage=FOUND, words="looking at it", done=0.0)
 
     def _hear(self, crew: Crew, hand: Hand) -> None:
         place = next(one for one in self._places.values() if one.hand is hand)

@@ -112,14 +112,17 @@ class _Talk:
     def say(self, what: str, **fields: Any) -> None:
         self._pipe.send_bytes(message.encode({"tell": what, **fields}))
 
+    def reached(self, stage: str) -> None:
+        self.say("reached", stage=stage)
+
     def begin(self, text: str) -> None:
-        self.say("begin", text=text)
+        self.say("words", text=text)
 
     def step(self, text: str) -> None:
-        self.say("step", text=text)
+        self.say("words", text=text)
 
     def please(self, text: str) -> None:
-        self.say("please", text=text)
+        self.say("words", text=f"please {text}")
 
     def writing(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -231,7 +231,7 @@ def _bind(connection: Connection, asking: Asking, slot: Row[Any], device_id: str
     row |= {"run": asking.run, "station": asking.station, "session": asking.session}
     row |= {"token": token, "expires_at": asking.seconds + asking.lease_s}
     put = insert(connection, CLAIMS).values(row).on_conflict_do_nothing()
-    if connection.execute(put).rowcount != 1:
+    if connection.execute(put.returning(CLAIMS.c.token)).scalar() is None:
         raise Taken
     query = select(DEVICES.c.state).where(DEVICES.c.device_id == device_id)
     state = connection.execute(query).scalar_one()
@@ -243,7 +243,7 @@ def _plan_device(connection: Connection, asking: Asking, device_id: str) -> None
     row: dict[str, Any] = {"device_id": device_id, "state": "planned"}
     row |= {"created_at": asking.now, "changed_at": asking.now}
     put = insert(connection, DEVICES).values(row).on_conflict_do_nothing()
-    if connection.execute(put).rowcount:
+    if connection.execute(put.returning(DEVICES.c.device_id)).scalar() is not None:
         change = {"at": asking.now, "device_id": device_id, "state": "planned"}
         connection.execute(HISTORY.insert().values(change))
 

@@ -14,8 +14,6 @@ from firmshake.registry.schema import DEVICES, HISTORY, STATES
 
 _LAST_CHANGES = 20
 
-_Counts = Select[Any]
-
 
 def status(connection: Connection, seconds: float, run: int | None) -> Status:
     """Return how far a run has come, or all of them; `seconds` is the database's time."""
@@ -35,13 +33,13 @@ def queries(run: int | None) -> Iterator[Select[Any]]:
     yield from (claims_by_station(0.0, run), last_changes())
 
 
-def devices_by_state() -> _Counts:
+def devices_by_state() -> Select[Any, int]:
     """Return the question how many devices are in each state."""
     state = DEVICES.c.state
     return select(state, func.count()).where(state.in_(STATES)).group_by(state)
 
 
-def slots_by_status(run: int | None) -> _Counts:
+def slots_by_status(run: int | None) -> Select[Any, int]:
     """Return the question how many slots have each status."""
     status = SLOTS.c.status
     which = SLOTS.c.run > 0 if run is None else SLOTS.c.run == run
@@ -49,7 +47,7 @@ def slots_by_status(run: int | None) -> _Counts:
     return query.group_by(status)
 
 
-def failures_by_verdict(run: int | None) -> _Counts:
+def failures_by_verdict(run: int | None) -> Select[Any, int]:
     """Return the question how many devices have failed with each verdict."""
     verdict = func.coalesce(DEVICES.c.verdict, "")
     query = select(verdict, func.count()).where(DEVICES.c.state == "failed")
@@ -62,7 +60,7 @@ def failures_by_verdict(run: int | None) -> _Counts:
     return query.group_by(verdict)
 
 
-def claims_by_station(seconds: float, run: int | None) -> _Counts:
+def claims_by_station(seconds: float, run: int | None) -> Select[Any, int]:
     """Return the question how many claims of each station live."""
     query = select(CLAIMS.c.station, func.count()).where(CLAIMS.c.expires_at > seconds)
     if run is not None:
@@ -77,7 +75,7 @@ def last_changes() -> Select[Any]:
     return rows.order_by(HISTORY.c.id.desc()).limit(_LAST_CHANGES)
 
 
-def _counted(connection: Connection, query: _Counts) -> Mapping[str, int]:
+def _counted(connection: Connection, query: Select[Any, int]) -> Mapping[str, int]:
     return {str(row[0]): int(row[1]) for row in connection.execute(query)}
 
 

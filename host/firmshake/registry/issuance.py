@@ -49,7 +49,9 @@ def record(connection: Connection, at: datetime, issued: Sequence[Issued]) -> No
     _check_issuers(connection, issued)
     rows = [_row(item, at) for item in issued]
     try:
-        connection.execute(CERTIFICATES.insert(), rows)
+        # PostgreSQL answers nothing more in a transaction in which something has failed
+        with connection.begin_nested():
+            connection.execute(CERTIFICATES.insert(), rows)
     except IntegrityError:
         raise Error(
             f"{_known(connection, rows)} is in the registry already",

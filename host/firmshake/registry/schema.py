@@ -169,23 +169,29 @@ LOG = Table(
     Column("sha256", String(64), nullable=False),
 )
 # against mistakes; who can write the file can take them away, and then the hashes tell
-_TRIGGERS = {
-    "sqlite": [
-        f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
-        " BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
+_REFUSAL = "the log is append-only"
+LOG_FUNCTION = f"BEGIN RAISE EXCEPTION '{_REFUSAL}'; END"
+LOG_TRIGGERS = {
+    "sqlite": {
+        f"log_no_{verb.lower()}": f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
+        f" BEGIN SELECT RAISE(ABORT, '{_REFUSAL}'); END"
         for verb in ("UPDATE", "DELETE")
-    ],
+    },
+    "postgresql": {
+        f"log_no_{verb.lower()}": f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
+        " FOR EACH STATEMENT EXECUTE FUNCTION log_is_append_only()"
+        for verb in ("UPDATE", "DELETE", "TRUNCATE")
+    },
+}
+LOG_GUARD = {
+    "sqlite": [*LOG_TRIGGERS["sqlite"].values()],
     "postgresql": [
         "CREATE FUNCTION log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$BEGIN RAISE EXCEPTION 'the log is append-only'; END$$",
-        *(
-            f"CREATE TRIGGER log_no_{verb.lower()} BEFORE {verb} ON log"
-            " FOR EACH STATEMENT EXECUTE FUNCTION log_is_append_only()"
-            for verb in ("UPDATE", "DELETE", "TRUNCATE")
-        ),
+        f" $${LOG_FUNCTION}$$",
+        *LOG_TRIGGERS["postgresql"].values(),
     ],
 }
-for _dialect, _texts in _TRIGGERS.items():
+for _dialect, _texts in LOG_GUARD.items():
     for _text in _texts:
         _made = DDL(_text)  # type: ignore[no-untyped-call]  # SQLAlchemy 2.1 has no annotations
         event.listen(LOG, "after_create", _made.execute_if(dialect=_dialect))

@@ -14,9 +14,15 @@ from firmshake.listen import Port
 
 Files = Mapping[str, bytes]
 
+# of the work on a board; during the last the board's own agent reports
+STAGES = ("look", "claim", "issue", "write", "proof")
+
 
 class Watcher(Protocol):
     """Is told how far the work is."""
+
+    def reached(self, stage: str) -> None:
+        """One of STAGES begins."""
 
     def begin(self, text: str) -> None:
         """A piece of work that takes a while begins."""

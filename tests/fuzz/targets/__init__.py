@@ -19,6 +19,7 @@ NAMES = (
     "inspect",
     "link",
     "loader",
+    "manifest",
     "mqtt5",
     "ntp",
     "observer",

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
     help="With --count: what the ids begin with. By itself: the fleet's prefix.",
 )
 @click.option(
+    "--profile",
+    metavar="NAME",
+    help="A table [profile.NAME] of profiles.toml. By itself: [device].",
+)
+@click.option(
     "--clear-keys",
     is_flag=True,
     help="With --count: keys in clear, for tools that open none. Whoever reads the file has them.",
@@ -66,6 +71,7 @@ def command(
     out: Path,
     count: int | None,
     prefix: str | None,
+    profile: str | None,
     clear_keys: bool,
     key_fd: int | None,
     as_json: bool,
@@ -79,18 +85,22 @@ def command(
     are, and all goes to one file, its keys encrypted with one passphrase. A run that was broken off
     goes on when it is called again.
     """
+    from firmshake.project import profiles_of
+
     _check_usage(ids, count, prefix, clear_keys, key_fd)
     fleet, places, registry = opening.load(folder)
+    profiles_of(fleet).of_device(profile)  # before anybody types a passphrase
     if count is None:
         opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
-        _issue_named(opened, out, ids, as_json)
+        _issue_named(opened, out, ids, profile, as_json)
         return
     from firmshake.ca import bulk
 
     begun = bulk.begun(out, registry)  # before anybody types a passphrase
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     secret = None if clear_keys else _ask(key_fd, new=begun is None)
-    _issue_many(opened, out, prefix if prefix is not None else fleet.prefix, count, secret, as_json)
+    begins = prefix if prefix is not None else fleet.prefix
+    _issue_many(opened, out, begins, count, profile, secret, as_json)
 
 
 def _ask(fd: int | None, new: bool) -> bytes:
@@ -118,11 +128,13 @@ def _check_usage(
         )
 
 
-def _issue_named(opened: Opened, out: Path, ids: tuple[str, ...], as_json: bool) -> None:
+def _issue_named(
+    opened: Opened, out: Path, ids: tuple[str, ...], profile: str | None, as_json: bool
+) -> None:
     from firmshake.ca import handover
 
     now = datetime.now(UTC)
-    made = handover.issue(out, ids, opened.authority, opened.registry, now=now)
+    made = handover.issue(out, ids, opened.authority, opened.registry, now=now, profile=profile)
     for handed in made:
         handing.show(handed, as_json)
     click.echo("next:", err=True)
@@ -130,7 +142,13 @@ def _issue_named(opened: Opened, out: Path, ids: tuple[str, ...], as_json: bool)
 
 
 def _issue_many(
-    opened: Opened, out: Path, prefix: str, count: int, secret: bytes | None, as_json: bool
+    opened: Opened,
+    out: Path,
+    prefix: str,
+    count: int,
+    profile: str | None,
+    secret: bytes | None,
+    as_json: bool,
 ) -> None:
     from firmshake.ca import bulk
 
@@ -146,6 +164,7 @@ def _issue_many(
                 now=datetime.now(UTC),
                 passphrase=secret,
                 progress=told,
+                profile=profile,
             )
     except (KeyboardInterrupt, OSError):
         with contextlib.suppress(Error):

@@ -16,9 +16,10 @@ from rich.console import Console
 from firmshake.cli import parameters
 from firmshake.wording import printable
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # slow to load
     from firmshake.fleet.manifest import Manifest
     from firmshake.fleet.problem import Problem
+    from firmshake.project import Project
 
 # what is printed of many: the first ones
 _PROBLEMS, _LINES, _IDS = 100, 4, 3
@@ -41,7 +42,7 @@ def command(manifest: Path, as_json: bool, folder: Path) -> None:
     try:
         found = read(manifest, fleet)
     except BadManifest as error:
-        print_problems(error.problems, as_json)
+        print_problems(error.problems, as_json, err=False)
         sys.exit(1)
     _show(found, as_json)
 
@@ -58,12 +59,12 @@ def read(path: Path, fleet: Project) -> Manifest:
         return manifest.read(path, fleet, progress)
 
 
-def print_problems(problems: Sequence[Problem], as_json: bool, *, err: bool = False) -> None:
-    """Print what is wrong with a manifest: for people the first of many, as JSON lines all."""
+def print_problems(problems: Sequence[Problem], as_json: bool, *, err: bool = True) -> None:
+    """Print what is wrong with a manifest: the first of many, or as JSON lines all, on stdout."""
     if as_json:
         for one in problems:
             lines = {"line": one.line, "also": list(one.also)}
-            click.echo(json.dumps(lines | {"message": one.message, "hint": one.hint}), err=err)
+            click.echo(json.dumps(lines | {"message": one.message, "hint": one.hint}))
         return
     hints = set()
     for one in problems[:_PROBLEMS]:
@@ -73,7 +74,7 @@ def print_problems(problems: Sequence[Problem], as_json: bool, *, err: bool = Fa
             hints.add(one.hint)
     if len(problems) > _PROBLEMS:
         more = len(problems) - _PROBLEMS
-        click.echo(f"and {more:,} more problems, all of which --json prints", err=err)
+        click.echo(f"and {more:,} more problems; firmshake fleet check --json prints all", err=err)
 
 
 def _lines(one: Problem) -> str:
@@ -87,20 +88,25 @@ def _lines(one: Problem) -> str:
 
 
 def _show(found: Manifest, as_json: bool) -> None:
-    boards = Counter(one.board for one in found.planned)
-    profiles = Counter(one.profile for one in found.planned)
-    anyone = sum(one.unique_id is None for one in found.planned)
-    first = [one.id_rule for one in islice(found.planned, _IDS)]
+    planned = found.planned
+    boards = Counter(one.board or "any" for one in planned)
+    profiles = Counter(one.profile or "device" for one in planned)
+    anyone = sum(one.unique_id is None for one in planned)
+    own = sum(bool(one.settings) for one in planned)
+    first = [one.id_rule for one in planned[:_IDS]]
     if as_json:
-        said = {
-            "devices": len(found.planned),
-            "boards": {name or "any": count for name, count in boards.items()},
-            "profiles": {name or "device": count for name, count in profiles.items()},
-            "for_any_board": anyone,
-            "own_settings": sum(bool(one.settings) for one in found.planned),
-            "first": first,
-            "sha256": found.digest,
-        }
+        said = {"devices": len(planned), "boards": boards, "profiles": profiles, "first": first}
+        said |= {"for_any_board": anyone, "with_settings": own, "digest": found.digest}
         click.echo(json.dumps(said))
         return
-    click.echo(f"{printable(found.name)}: {_counted(len(found.planned), 'device')}")
+    more = ", ..." if len(planned) > len(first) else ""
+    click.echo(f"{printable(found.name)}: {len(planned):,} device{'s' * (len(planned) != 1)}")
+    click.echo(f"  ids          {', '.join(first)}{more}")
+    click.echo(f"  boards       {_counts(boards)}")
+    click.echo(f"  profiles     {_counts(profiles)}")
+    click.echo(f"  for a board  {len(planned) - anyone:,} by its unique id, {anyone:,} for any")
+    click.echo(f"  settings     {own:,} with their own")
+
+
+def _counts(counts: Counter[str]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.most_common())

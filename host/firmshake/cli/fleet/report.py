@@ -89,8 +89,10 @@ def _write(registry: Registry, facts: RunFacts, html: Path | None, table: Path |
         lines = CsvReport(files.enter_context(_new(table))) if table else None
         for row in map(row_of, registry.devices_of(facts.run.id)):
             tally.add(row)
-            for report in filter(None, (page, lines)):
-                report.add(row)
+            if page:
+                page.add(row)
+            if lines:
+                lines.add(row)
         if page and page_file:
             page.write(page_file, facts, tally)
     return tally
@@ -108,8 +110,9 @@ def _new(path: Path) -> Iterator[TextIO]:
     try:
         with newfile.creating(path, _MODE) as stream:
             text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-            yield text
-            text.flush()
-            text.detach()
+            try:
+                yield text
+            finally:
+                text.detach()  # which flushes it
     except FileExistsError:
         raise Error(f"{path} is there already", hint="name another file") from None

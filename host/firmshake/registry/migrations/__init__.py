@@ -1,0 +1,1 @@
+"""Alembic's environment: how a registry of one version becomes one of the next."""

@@ -1,0 +1,104 @@
+"""A fleet run is killed again and again, and in the end every board is proved and accounted for."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import desk, fleetdesk, fleetkills
+from support.fleetdesk import Bench
+
+FEW = 1
+MANY = 32
+KILLS = 200
+# SEC1 (RFC 5915) and PKCS#8 (RFC 5958), as DER and as PEM
+KEYS = re.compile(
+    rb"\x30.\x02\x01\x01\x04\x20|\x30.\x02\x01\x00\x30\x13\x06\x07|-----BEGIN (EC )?PRIV"
+)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = desk.make_project(tmp_path / "fleet")
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", request.param) as found:
+        yield found
+
+
+def finished(bench: Bench, count: int) -> None:
+    """The run is resumed to its end; then all is as if nothing had happened."""
+    done = bench.run("run", "--resume", "--plain")
+    assert done.returncode == 0, done.stdout + done.stderr
+    devices = bench.devices()
+    assert [device.state for device in devices] == ["proved"] * count
+    assert len({device.unique_id for device in devices}) == count
+    fleetdesk.accounts(bench.registry, devices)
+    assert bench.registry.altered() == []
+    assert keys_on_disk(bench) == set()
+
+
+def keys_on_disk(bench: Bench) -> set[str]:
+    """Files with a private key in clear, but for the broker's own."""
+    files = [path for path in bench.made.root.parent.rglob("*") if path.is_file()]
+    assert bench.made.broker_folder / "broker.pem" in files
+    found = {str(path) for path in files if KEYS.search(path.read_bytes())}
+    return found - {str(bench.made.broker_folder / "broker.pem")}
+
+
+@pytest.mark.parametrize("bench", [FEW], indirect=True)
+def test_killed_at_every_change_of_the_registry_it_is_resumed(bench: Bench) -> None:
+    arguments = ["fleet", "run", "--count", str(FEW), "--plain"]
+    kills, at = 0, 1
+    while True:
+        with desk.typed() as handle:
+            done = subprocess.run(
+                [
+                    *(sys.executable, "-m", "support.fleetkills", str(at), *arguments),
+                    *("--passphrase-fd", str(handle)),
+                ],
+                cwd=bench.made.root,
+                env={**bench.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=[handle],
+                text=True,
+                timeout=fleetdesk.LIMIT_S,
+            )
+        if done.returncode != -signal.SIGKILL:
+            break
+        kills, at = kills + 1, at + 1
+        if bench.registry.last_run() is not None:
+            arguments = ["fleet", "run", "--resume", "--plain"]
+    # the run that nobody killed has ended it
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert kills >= 2 * 7 - 1
+    bench.registry.open_run("again", "again-{number:06}", FEW)
+    finished(bench, FEW)
+
+
+@pytest.mark.parametrize("bench", [MANY], indirect=True)
+def test_killed_at_random_moments_it_is_resumed(bench: Bench) -> None:
+    dice = random.Random(6)
+    killed: Counter[str] = Counter()
+    arguments = ["run", "--count", str(MANY), "--plain"]
+    while killed.total() < KILLS:
+        with bench.running(*arguments) as station:
+            for _ in fleetkills.moments(dice, 0.3):
+                if station.poll() is not None:
+                    break
+                if kind := fleetkills.kill_one(station.pid, dice):
+                    killed[kind] += 1
+        if bench.registry.last_run() is not None:
+            arguments = ["run", "--resume", "--plain"]
+        elif station.returncode == 0:
+            arguments = ["run", "--count", str(MANY), "--plain", "--force"]
+    assert set(killed) == set(fleetkills._WEIGHTS)
+    if bench.registry.last_run() is None:
+        bench.registry.open_run("again", "again-{number:06}", MANY)
+    finished(bench, MANY)
