@@ -129,12 +129,16 @@ def _acl(path: Path) -> Iterator[Finding]:
     except Error as error:
         yield Finding(WARNING, _CHANGED, error.message, error.hint)
         return
-    wanted = _meant(brokerconfig.ACL)
+    lines = [line for _, line in found]
+    wanted = _meant(brokerconfig.DEVICES_ACL)
+    watchers = _meant(brokerconfig.WATCHER_ACL)
+    if any(line in watchers for line in lines):  # projects from before there was one have none
+        wanted += watchers
     for number, line in found:
         if line not in wanted:
             yield _changed(path, f"line {number}, {line!r}, was not there")
     for line in wanted:
-        if line not in (mine for _, mine in found):
+        if line not in lines:
             yield _changed(path, f"the line {line!r} is missing")
 
 

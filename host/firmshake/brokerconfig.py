@@ -5,13 +5,24 @@ Does no I/O.
 
 from __future__ import annotations
 
+from firmshake import watcher
 from firmshake.endpoint import is_loopback
 
-ACL = """\
+DEVICES_ACL = """\
 # A device may use the topics below devices/<its own id>/ and no other. mosquitto puts the common
 # name of the client's certificate in place of %u, so this one line does for the whole fleet.
 pattern readwrite devices/%u/#
 """
+
+# the pattern is for all clients: a refusal, which comes before it, keeps the watcher from writing
+WATCHER_ACL = f"""\
+# firmshake fleet watch reads what the devices report, and nothing else. No device is called so.
+user {watcher.NAME}
+topic read {watcher.TOPICS}
+topic deny devices/{watcher.NAME}/#
+"""
+
+ACL = f"{DEVICES_ACL}\n{WATCHER_ACL}"
 
 _IN_FOLDER = """\
 # Start mosquitto in this folder, for the file names below are relative to it:

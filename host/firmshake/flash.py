@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from firmshake import (
     esptool_child,
+    esptool_runs,
     esptool_words,
     firmware,
     interrupts,
@@ -176,12 +175,11 @@ def _esptool(
     # every chip. esptool itself leaves the reset out for socket://, which has no modem lines.
     options = ["--chip", chip, "--port", port, "--baud", str(baud)]
     options += ["--before", "default-reset", "--after", after]
-    # -P: an esptool.py in the current folder is not the one that we mean
-    program = [sys.executable, "-P", "-m", esptool_child.__name__]
     recall = [esptool_child.RECALL] * offer.must_recall
     with _lifeline() as line:
-        begun = [*program, esptool_child.LIFELINE, str(line), *recall]
-        return _run([*begun, *options, *arguments], offer, on_line, line)
+        begun = [esptool_child.LIFELINE, str(line), *recall, *options, *arguments]
+        files = (*offer.fds, line)
+        return _run(lambda: esptool_runs.start(begun, files, environment()), offer, on_line)
 
 
 @contextlib.contextmanager
@@ -195,19 +193,14 @@ def _lifeline() -> Iterator[int]:
         os.close(ours)
 
 
-def _run(command: list[str], offer: memfile.Offer, on_line: OnLine, line: int) -> tuple[int, str]:
+def _run(
+    begin: Callable[[], esptool_runs.Run], offer: memfile.Offer, on_line: OnLine
+) -> tuple[int, str]:
     # In our own process group, so that Ctrl-C reaches it even while we are blocked
     process = None
     try:
         with interrupts.held():
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(*offer.fds, line),
-                env=_environment(),
-            )
+            process = begin()
         with _killed_when_silent(process) as (heard, killed):
             _feed(process, offer.stdin)
             output = "".join(_lines(process, heard, on_line))
@@ -220,16 +213,14 @@ def _run(command: list[str], offer: memfile.Offer, on_line: OnLine, line: int) -
             process.stdout.close()
 
 
-def _feed(process: subprocess.Popen[bytes], data: bytes) -> None:
+def _feed(process: esptool_runs.Run, data: bytes) -> None:
     assert process.stdin is not None
     # a child that ended at once says why in its output
     with contextlib.suppress(BrokenPipeError), process.stdin as stdin:
         stdin.write(data)
 
 
-def _lines(
-    process: subprocess.Popen[bytes], heard: threading.Event, on_line: OnLine
-) -> Iterator[str]:
+def _lines(process: esptool_runs.Run, heard: threading.Event, on_line: OnLine) -> Iterator[str]:
     """The child's output by lines, each shown to `on_line`; any byte counts as a sign of life."""
     assert process.stdout is not None
     rest = b""
@@ -245,7 +236,7 @@ def _lines(
 
 @contextlib.contextmanager
 def _killed_when_silent(
-    process: subprocess.Popen[bytes],
+    process: esptool_runs.Run,
 ) -> Iterator[tuple[threading.Event, threading.Event]]:
     """Kill a child that prints nothing for SILENCE_SECONDS.
 
@@ -273,8 +264,8 @@ def _killed_when_silent(
         watcher.join()
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without what would change esptool's output or overrule its arguments."""
+def environment() -> dict[str, str]:
+    """What esptool runs in: ours, without what would change its output or its arguments."""
     kept = {
         name: value
         for name, value in os.environ.items()

@@ -5,49 +5,64 @@ Does no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from firmshake.event import Event
 from firmshake.reader import Reader
 from firmshake.verdict import remedy
+from firmshake_agent.recorder import FILE
 
-# What a record's line has beside its evidence
+PATH = f"/firmshake/{FILE}"  # on the board
+
+# What a record's line has beside the verdict and its evidence
 _OWN = ("n", "boot", "at")
-# 9999-12-31: what no date goes beyond
+# 9999-12-31T23:59:59Z: no date goes beyond
 _LATEST = 253402300799
 
 
 @dataclass(frozen=True)
 class Record:
-    """A verdict that a board came to: `count` times at least, the last time in its boot `boot`.
+    """A failure that came `count` times at least, the last time in the boot `boot`.
 
-    `seq` is the number of the record's last change: the highest is the newest. `uptime_ms` counts
-    from that boot, and `at` is None where the board did not know the time.
+    `seq` is the number of the record's last change: the highest is the newest. `event` is the
+    failure as it was last written down, its `ms` since that boot. `at` is None where the board did
+    not know the time; `sent` says whether a broker has the record.
     """
 
     seq: int
     boot: int
     at: datetime | None
-    uptime_ms: int
     count: int
-    verdict: str
-    stage: str
-    why: str
-    fix: str
-    evidence: Mapping[str, str] = field(default_factory=dict)
-    sent: bool = False
+    event: Event
+    sent: bool
+
+    @property
+    def verdict(self) -> str:
+        """`stage/cause`, or `tls.step/cause`."""
+        return self.event.verdict or ""
 
     def to_dict(self) -> dict[str, object]:
-        """The record in JSON's types."""
-        at = self.at.strftime("%Y-%m-%dT%H:%M:%SZ") if self.at else None
-        return {**asdict(self), "at": at}
+        """The record in JSON's types, with its why and fix."""
+        why, fix = remedy(self.event)
+        return {
+            "verdict": self.verdict,
+            "stage": self.event.stage,
+            "count": self.count,
+            "at": f"{self.at:%Y-%m-%dT%H:%M:%SZ}" if self.at else None,
+            "boot": self.boot,
+            "ms": self.event.ms,
+            "seq": self.seq,
+            "sent": self.sent,
+            "why": why,
+            "fix": fix,
+            "evidence": self.event.evidence,
+        }
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a recorder's file holds: records, the oldest first; broker has them up to `sent`."""
+    """What a recorder's file holds: records, the oldest first; a broker has them up to `sent`."""
 
     records: tuple[Record, ...]
     sent: int
@@ -66,31 +81,20 @@ def parse(data: bytes) -> Recording:
 
 
 def _is_record(event: Event) -> bool:
-    return event.state == "fail" and "n" in event.fields and "boot" in event.fields
+    return event.state == "fail" and {"n", "boot", "cause"} <= event.fields.keys()
 
 
 def _record(event: Event, sent: int) -> Record:
-    verdict = event.verdict
-    assert verdict is not None
-    why, fix = remedy(event)
+    bare = {key: value for key, value in event.fields.items() if key not in _OWN}
+    seconds = _number(event, "at")
     return Record(
         seq=event.seq,
         boot=_number(event, "boot"),
-        at=_time(event),
-        uptime_ms=event.ms,
+        at=datetime.fromtimestamp(seconds, UTC) if 0 < seconds <= _LATEST else None,
         count=_number(event, "n"),
-        verdict=verdict,
-        stage=event.stage,
-        why=why,
-        fix=fix,
-        evidence={key: value for key, value in event.evidence.items() if key not in _OWN},
+        event=replace(event, fields=bare),
         sent=event.seq <= sent,
     )
-
-
-def _time(event: Event) -> datetime | None:
-    seconds = _number(event, "at")
-    return datetime.fromtimestamp(seconds, UTC) if 0 < seconds <= _LATEST else None
 
 
 def _number(event: Event, key: str) -> int:

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -133,6 +134,22 @@ def test_no_certificate_outlives_or_precedes_its_issuer(days: int) -> None:
     for inner, outer in ((made, ISSUING), (ISSUING, ROOT)):
         assert inner.certificate.not_valid_before_utc >= outer.certificate.not_valid_before_utc
         assert inner.certificate.not_valid_after_utc <= outer.certificate.not_valid_after_utc
+
+
+def test_a_device_may_have_a_profile_of_its_own() -> None:
+    more = "\n[profile.short]\nvalidity_days = 90\nkey = 'rsa-2048'\n"
+    issuing = authority.create("g", now=NOW, using=profiles.parse(profiles.text() + more))[1]
+    usual, short = issuing.issue("a", now=NOW), issuing.issue("a", now=NOW, profile="short")
+    assert isinstance(short.key, rsa.RSAPrivateKey)
+    assert issuing.device_profile("short").key == "rsa-2048"
+    signed = issuing.certify("a", usual.key.public_key(), now=NOW, profile="short")
+    for made, days in ((usual.certificate, 3652), (short.certificate, 90), (signed, 90)):
+        life = made.not_valid_after_utc - NOW.replace(microsecond=0)
+        assert life == timedelta(days=days)
+    with pytest.raises(Error, match="'shirt'"):
+        issuing.issue("a", now=NOW, profile="shirt")
+    with pytest.raises(Error, match="'short'"):
+        ISSUING.certify("a", usual.key.public_key(), now=NOW, profile="short")
 
 
 def test_a_clock_before_the_ca_or_after_it_issues_nothing() -> None:

@@ -77,7 +77,7 @@ def test_as_json_a_row_has_all_that_is_known(plug: Plug) -> None:
 
 def test_in_a_project_boards_have_their_device_ids(plug: Plug, tmp_path: Path) -> None:
     plug([PICO, ADAPTER])
-    (tmp_path / "fleet.toml").touch()
+    (tmp_path / "fleet.toml").write_text('name = "shed"\n[broker]\nhost = "192.0.2.1"\n')
     registry = Registry.create(tmp_path / "registry.sqlite")
     registry.set_state("pump-1", "proved", unique_id="e6616408432f8e32")
     found = json.loads(run("boards", "--project", tmp_path, "--json").out)

@@ -88,6 +88,29 @@ def test_for_a_program_there_is_an_object_for_each_device(fleet: Path) -> None:
     assert first["not_after"] == record.not_after.isoformat()
 
 
+def test_a_device_may_have_a_profile_of_its_own(fleet: Path) -> None:
+    with (fleet / "profiles.toml").open("a") as stream:
+        stream.write("[profile.short]\nvalidity_days = 90\n")
+    assert ca(fleet, "issue", "gate", "--out", "out", "--profile", "short").status == 0
+    assert ca(fleet, "issue", "door", "--out", "out").status == 0
+    many = ("--count", 1, "--prefix", "n", "--out", "many", "--clear-keys", "--profile", "short")
+    assert ca(fleet, "issue", *many).status == 0
+    line = json.loads(Path("many").read_text())
+    made = [Path("out/gate.crt").read_bytes(), line["certificate"].encode()]
+    made.append(Path("out/door.crt").read_bytes())
+    found = [x509.load_pem_x509_certificate(pem) for pem in made]
+    days = [(one.not_valid_after_utc - one.not_valid_before_utc).days for one in found]
+    assert days[0] == days[1] == 90
+    assert days[2] > 3600
+
+
+def test_a_profile_that_is_not_there_is_told_before_a_passphrase_is_asked_for(fleet: Path) -> None:
+    before = entries(fleet)
+    done = run("ca", "issue", "gate", "--out", "out", "--profile", "shirt", "--project", fleet)
+    assert "no device profile is called 'shirt'" in done.message
+    assert entries(fleet) == before
+
+
 def test_rekey_says_the_command_that_revokes_the_old_certificate(fleet: Path) -> None:
     ca(fleet, "issue", "gw-1", "--out", "gw")
     (old,) = registry(fleet).certificates(device_id="gw-1")

@@ -4,52 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from pathlib import Path
 
 import pytest
+from support.manifests import PROFILES, PROJECT, ids, parsed, planned, problems, told
 
 from firmshake import deviceid
-from firmshake.ca import profiles
 from firmshake.errors import Error
 from firmshake.fleet import manifest, settings
-from firmshake.fleet.manifest import BadManifest, Manifest, Problem
+from firmshake.fleet.manifest import BadManifest
 from firmshake.fleet.planned import Planned
 from firmshake.project import Broker, Project, Wifi
 
-PROFILES = profiles.parse(profiles.text() + "\n[profile.short]\nvalidity_days = 90\n")
-PROJECT = Project(
-    root=Path("fleet"),
-    name="fleet",
-    broker=Broker("broker.example", 8883, "broker.example"),
-    wifi=Wifi("shed", "the fleet's own"),
-    ntp=("pool.ntp.org",),
-    keepalive_s=60,
-    prefix="gh",
-)
 MAC, PICO = "a0:b1:c2:d3:e4:f5", "e660c0d1c7182a2b"
-
-
-def parsed(content: str | bytes, name: str = "a.csv", project: Project = PROJECT) -> Manifest:
-    data = content.encode() if isinstance(content, str) else content
-    return manifest.parse(io.BytesIO(data), name, project, PROFILES)
-
-
-def planned(content: str | bytes, name: str = "a.csv") -> list[Planned]:
-    return list(parsed(content, name).planned)
-
-
-def ids(content: str | bytes, name: str = "a.csv") -> list[str]:
-    return [one.id_rule for one in planned(content, name)]
-
-
-def problems(content: str | bytes, name: str = "a.csv") -> list[Problem]:
-    with pytest.raises(BadManifest) as caught:
-        parsed(content, name)
-    return list(caught.value.problems)
-
-
-def told(content: str | bytes, name: str = "a.csv") -> list[tuple[int, str]]:
-    return [(one.line, one.message) for one in problems(content, name)]
 
 
 def test_every_column_is_read() -> None:

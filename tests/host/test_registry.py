@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from firmshake.ca import authority, certificate
+from firmshake.ca import authority
 from firmshake.errors import Error
-from firmshake.registry import STATES, Registry
+from firmshake.registry import Registry
 from firmshake.registry import sqlitefile as registryfile
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -41,86 +41,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def registry(path: Path) -> Registry:
     return Registry.open(path, Clock())
-
-
-def test_an_issued_device_is_found_with_its_certificate(registry: Registry) -> None:
-    registry.record_issued(
-        "pump", PUMP.certificate, unique_id="a0b1", chip="ESP32", firmware="1.28"
-    )
-    found = registry.device("pump")
-    assert found
-    assert (found.state, found.verdict) == ("issued", None)
-    assert (found.unique_id, found.chip, found.firmware) == ("a0b1", "ESP32", "1.28")
-    assert found.created_at == found.changed_at == NOW + timedelta(minutes=1)
-    assert found.certificate
-    assert int(found.certificate.serial_number, 16) == PUMP.certificate.serial_number
-    assert found.certificate.fingerprint_sha256 == certificate.fingerprint(PUMP.certificate)
-    assert found.certificate.not_before == PUMP.certificate.not_valid_before_utc
-    assert found.certificate.not_after == PUMP.certificate.not_valid_after_utc
-
-
-def test_a_state_changes_what_is_given_and_keeps_the_rest(registry: Registry) -> None:
-    registry.record_issued("pump", PUMP.certificate, chip="ESP32")
-    registry.set_state("pump", "failed", "tcp/refused", firmware="1.28")
-    found = registry.device("pump")
-    assert found
-    assert (found.state, found.verdict) == ("failed", "tcp/refused")
-    assert (found.chip, found.firmware) == ("ESP32", "1.28")
-    assert found.changed_at - found.created_at == timedelta(minutes=1)
-    registry.set_state("pump", "proved", "ready")
-    assert (found := registry.device("pump"))
-    assert found.verdict == "ready"
-
-
-@pytest.mark.parametrize("state", STATES)
-def test_every_state_can_be_the_first(registry: Registry, state: str) -> None:
-    registry.set_state("pump", state)
-    assert (found := registry.device("pump"))
-    assert (found.state, found.certificate) == (state, None)
-
-
-def test_the_certificate_issued_last_is_the_devices(registry: Registry) -> None:
-    second = ISSUING.issue("pump", now=NOW)
-    registry.record_issued("pump", PUMP.certificate)
-    registry.record_issued("pump", second.certificate)
-    assert (found := registry.device("pump"))
-    assert found.certificate
-    assert found.certificate.serial_number == certificate.serial(second.certificate)
-    assert len(registry.devices()) == 1
-
-
-def test_devices_come_by_id_and_an_unknown_one_is_none(registry: Registry) -> None:
-    for name in ("b", "a", "c"):
-        registry.set_state(name, "planned")
-    assert [d.device_id for d in registry.devices()] == ["a", "b", "c"]
-    assert registry.device("d") is None
-
-
-def test_history_has_a_row_for_each_change(registry: Registry) -> None:
-    registry.set_state("pump", "planned")
-    registry.record_issued("pump", PUMP.certificate)
-    registry.set_state("pump", "proved", "ready")
-    registry.set_state("other", "planned")
-    rows = registry.history("pump")
-    assert [(r.state, r.verdict) for r in rows] == [
-        ("planned", None),
-        ("issued", None),
-        ("proved", "ready"),
-    ]
-    assert [r.serial_number for r in rows] == [None, certificate.serial(PUMP.certificate), None]
-    assert [r.at for r in rows] == [NOW + timedelta(minutes=n) for n in (1, 2, 3)]
-
-
-def test_a_serial_number_is_recorded_once_and_a_refusal_changes_nothing(
-    registry: Registry,
-) -> None:
-    registry.record_issued("pump", PUMP.certificate)
-    before = registry.devices(), registry.history("pump")
-    with pytest.raises(Error, match="in the registry already"):
-        registry.record_issued("pump", PUMP.certificate)
-    with pytest.raises(Error, match="in the registry already"):
-        registry.record_issued("other", PUMP.certificate)
-    assert (registry.devices(), registry.history("pump")) == before
 
 
 def test_no_key_is_in_the_file(path: Path, registry: Registry) -> None:

@@ -184,11 +184,15 @@ def test_an_interruption_leaves_no_esptool_behind(
     assert [process.poll() is not None for process in started] == [True]
 
 
+def started(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
 def test_an_esptool_that_says_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flash, "SILENCE_SECONDS", 0.1)
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
     with memfile.offered([]) as offer:
-        status, output = flash._run(sleeper, offer, lambda line: None)
+        status, output = flash._run(lambda: started(sleeper), offer, lambda line: None)
     assert status != 0
     assert "stopped responding" in output
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,3 +37,101 @@ def test_every_board_becomes_a_device_of_its_own(bench: Bench) -> None:
     again = bench.run("run", "--count", str(BOARDS), "--json")
     assert again.returncode == 0, again.stderr + again.stdout
     assert [one.certificate for one in bench.devices()] == [one.certificate for one in devices]
+
+
+def colons(unique_id: str) -> str:
+    return ":".join(unique_id[at : at + 2] for at in range(0, 12, 2))
+
+
+def test_a_manifest_says_which_board_is_which_and_others_are_left_alone(bench: Bench) -> None:
+    first, second, third, _ = (one["unique_id"] for one in bench.boards)
+    manifest = bench.made.root / "line.csv"
+    manifest.write_text(
+        "id,unique_id,board,mqtt.keepalive_s\n"
+        f"pump,{colons(second)},esp32,\n"
+        f"valve,{colons(first)},,45\n"
+        f"lamp,{colons(third)},esp32-s3,\n"
+    )
+    done = bench.run("run", "line.csv", "--json", "--wait", "1")
+    assert done.returncode == 1, done.stderr
+    devices = {device.device_id: device for device in bench.devices()}
+    assert {name: device.state for name, device in devices.items()} == {
+        "pump": "proved",
+        "valve": "proved",
+        "lamp": "planned",
+    }
+    assert devices["pump"].unique_id == colons(second)
+    assert devices["valve"].unique_id == colons(first)
+    refused = {
+        row["unique_id"]: row["words"]
+        for row in fleetdesk.said(done)
+        if row.get("state") == "refused"
+    }
+    assert refused.keys() == {colons(one["unique_id"]) for one in bench.boards[2:]}
+    assert "kind esp32-s3" in refused[colons(third)]
+    # the last two were never written to
+    assert len(list(bench.registry.certificates(kind="device"))) == 2
+
+
+def test_a_manifest_that_is_wrong_is_told_whole_before_anything_is_done(bench: Bench) -> None:
+    (bench.made.root / "bad.csv").write_text("id,board\npump,esp32\npump,esp33\n-x,\n")
+    done = bench.run("run", "bad.csv")
+    assert done.returncode != 0
+    for line in ("line 3", "line 4"):
+        assert line in done.stderr
+    assert "esp33" in done.stderr
+    assert bench.devices() == []
+    assert bench.registry.runs() == []
+
+
+def test_what_has_failed_is_said_and_tried_again_by_resume(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    with fleetdesk.bench(made, tmp_path / "runtime", 2) as bench:
+        # nobody has started the broker
+        done = bench.run("run", "--count", "2", "--json", "--timeout", "2")
+        assert done.returncode == 1, done.stderr
+        assert [device.verdict for device in bench.devices()] == ["tcp/refused"] * 2
+        ends = [row for row in fleetdesk.said(done) if row.get("state") == "failed"]
+        assert {row["verdict"] for row in ends} == {"tcp/refused"}
+        assert all(row["fix"] for row in ends)
+        with desk.broker(made):
+            again = bench.run("run", "--resume", "--json")
+            assert again.returncode == 0, again.stderr
+            # they have their identities already
+            assert len(list(bench.registry.certificates(kind="device"))) == 2
+            assert [device.state for device in bench.devices()] == ["proved"] * 2
+            nothing = bench.run("run", "--resume")
+    assert nothing.returncode == 1
+    assert "no run to resume" in nothing.stderr
+
+
+def test_a_board_that_is_pulled_and_plugged_in_again_is_done_after_all(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    faults = ("--fault", "1:unplug-at=50%", "--replug-after", "2")
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", 2, *faults) as bench:
+        done = bench.run("run", "--count", "2", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        devices = bench.devices()
+        assert [device.state for device in devices] == ["proved"] * 2
+        fleetdesk.accounts(bench.registry, devices)
+        # what was issued before it was pulled is on no board
+        assert len(list(bench.registry.revoked())) == 1
+
+
+def test_a_station_goes_on_until_it_is_interrupted(bench: Bench) -> None:
+    with bench.running("run", "--station", "--json") as station:
+        assert station.stdout is not None
+        for line in station.stdout:
+            row = json.loads(line)
+            if row.get("event") == "totals" and row["proved"] == BOARDS:
+                break
+        assert station.poll() is None
+        # one station at a time works here
+        second = bench.run("run", "--station")
+        assert second.returncode == 1
+        assert "another firmshake" in second.stderr
+        station.send_signal(signal.SIGINT)
+        _, err = station.communicate(timeout=60)
+    assert station.returncode == 128 + signal.SIGINT
+    assert "Traceback" not in err
+    assert bench.registry.status().stations == {}

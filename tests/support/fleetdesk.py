@@ -28,6 +28,7 @@ class Bench:
     made: Project
     runtime: Path
     boards: tuple[dict[str, Any], ...] = field(default=())
+    pid: int = 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -78,11 +79,14 @@ def said(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def bench(made: Project, runtime: Path, count: int, *more: str) -> Iterator[Bench]:
-    """`count` virtual boards, announced to whoever looks into `runtime`; not paced."""
+def bench(
+    made: Project, runtime: Path, count: int, *more: str, paced: bool = False
+) -> Iterator[Bench]:
+    """`count` virtual boards, announced to whoever looks into `runtime`."""
     runtime.mkdir(mode=0o700, exist_ok=True)
     bare = Bench(made, runtime)
-    arguments = ["virtual", "--boards", str(count), "--json", "--faster-than-life", *more]
+    arguments = ["virtual", "--boards", str(count), "--json", *more]
+    arguments += [] if paced else ["--faster-than-life"]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "firmshake", *arguments],
         cwd=made.root,
@@ -94,7 +98,7 @@ def bench(made: Project, runtime: Path, count: int, *more: str) -> Iterator[Benc
         try:
             assert process.stdout is not None
             told = json.loads(process.stdout.readline())
-            yield Bench(made, runtime, tuple(told["boards"]))
+            yield Bench(made, runtime, tuple(told["boards"]), process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from support import family
+
 # every method of the registry by which a fleet run changes it
 CHANGES = (
     "open_run",
@@ -64,13 +66,7 @@ def main() -> None:
 
 def processes(station: int) -> dict[str, list[int]]:
     """A station and what works for it, by kind."""
-    parents: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                stat = (entry / "stat").read_text()
-                parent = int(stat.rpartition(")")[2].split()[1])
-                parents.setdefault(parent, []).append(int(entry.name))
+    parents = family.children()
     found: dict[str, list[int]] = {kind: [] for kind in _WEIGHTS}
     found["station"] = [station]
     nurseries = [pid for pid in parents.get(station, []) if "forkserver" in _command(pid)]

@@ -79,7 +79,7 @@ class Desk:
 
     @property
     def out(self) -> Path:
-        return self.fleet.root / "out"
+        return self.fleet.root / "had" / "out"
 
     def lists(self, root: bool = False) -> None:
         """Sign the revocation lists."""
@@ -97,7 +97,7 @@ def _named(desk: Desk) -> None:
 
 
 def _bulk(desk: Desk) -> None:
-    path = desk.fleet.root / "keys.jsonl"
+    path = desk.fleet.root / "had" / "keys.jsonl"
     bulk.issue(path, "pump", COUNT, desk.authority, desk.registry, now=desk.now, passphrase=SECRET)
 
 
@@ -158,9 +158,9 @@ OPERATIONS: dict[str, Callable[[Desk], None]] = {
 
 # what stands for an operation that has been done: with it, and only then, it may refuse to be done
 PRODUCTS = {
-    "issue": ("out/gw-1.key", "out/gw-2.key"),
-    "bulk": ("keys.jsonl",),
-    "rekey": ("out/old.key",),
+    "issue": ("had/out/gw-1.key", "had/out/gw-2.key"),
+    "bulk": ("had/keys.jsonl",),
+    "rekey": ("had/out/old.key",),
     "sign": ("signed.crt",),
 }
 
@@ -378,7 +378,7 @@ def _of_modes(folder: Path) -> Iterator[str]:
 
 def _of_file(known: Known, path: Path) -> Iterator[str]:
     content = path.read_bytes()
-    if not content and path.name != "keys.jsonl":
+    if not content and path.name != "keys.jsonl" and path.suffix != ".sqlite-journal":
         yield "empty"
     if path.suffix in (".crt", ".pem") and path.name != "crl.pem":
         found = x509.load_pem_x509_certificates(content)
@@ -457,7 +457,7 @@ def _keys(folder: Path) -> Iterator[Any]:
     for path in folder.rglob("*.key"):
         if path.parent.name != "ca" and not path.name.startswith("."):
             yield _public(path.read_bytes())
-    path = folder / "keys.jsonl"
+    path = folder / "had" / "keys.jsonl"
     if path.exists():
         for line in path.read_bytes().split(b"\n")[:-1]:
             yield bulkfile.parse(line).certificate.public_key()
@@ -468,12 +468,31 @@ def _digest(key: Any) -> bytes:
     return bytes(key.public_bytes(serialization.Encoding.DER, form))
 
 
-def _main(name: str, kills: int, seed: int) -> int:
-    # what a passphrase costs to stretch is no matter here
+def hasten() -> None:
+    """Have what is done many times cost less, where it is no matter here."""
+    # what a passphrase costs to stretch
     pkcs8._N = 2
     bulk.AT_ONCE = PART
     # and of a registry that is opened many times the statements need to be put together once
     registryfile._engine = functools.cache(registryfile._engine)
+
+
+def tried(
+    folder: Path, work: Callable[[Desk], None], products: Sequence[str], when: str
+) -> Iterator[str]:
+    """What is wrong in a project whose work was broken off, and once the work is done again."""
+    yield from (f"{when}: {what}" for what in faults(folder, done=False))
+    try:
+        work(opened(folder))
+    except (Error, OSError) as error:
+        there = [(folder / name).exists() for name in products]
+        if not there or not all(there):
+            yield f"{when}, again: {error}"
+    yield from (f"{when}, again: {what}" for what in faults(folder, done=True))
+
+
+def _main(name: str, kills: int, seed: int) -> int:
+    hasten()
     memory = Path("/dev/shm")  # where a sync costs nothing
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         tempfile.tempdir = scratch
@@ -514,14 +533,7 @@ class Trial:
                 yield from self._tried(f"killed at line {line}")
 
     def _tried(self, when: str) -> Iterator[str]:
-        yield from (f"{when}: {what}" for what in faults(self._folder, done=False))
-        try:
-            self._work(opened(self._folder))
-        except (Error, OSError) as error:
-            there = [(self._folder / name).exists() for name in self._products]
-            if not there or not all(there):
-                yield f"{when}, again: {error}"
-        yield from (f"{when}, again: {what}" for what in faults(self._folder, done=True))
+        return tried(self._folder, self._work, self._products, when)
 
     def _fresh(self) -> Desk:
         self._clear()

@@ -146,6 +146,13 @@ class Journal:
         """The paths of what differs from what the log says: changes that it missed."""
         disk = self.disk(self.changes())
         disk.sync()
+        return self._differing(disk)
+
+    def unsynced(self) -> list[str]:
+        """The paths of what a power-off now may take back, or give back."""
+        return self._differing(self.disk(self.changes()))
+
+    def _differing(self, disk: Disk) -> list[str]:
         logged = {path: (mode, content) for path, mode, content in disk.entries()}
         there = {path: (now.st_mode & 0o7777, data) for path, now, data in _walked(self.folder)}
         paths = logged.keys() | there.keys()

@@ -71,4 +71,4 @@ def _swapped(found: str) -> str:
 
 
 def _mac(found: str) -> str:
-    return ":".join(found[at : at + 2] for at in range(0, 12, 2))
+    return bytes.fromhex(found).hex(":")

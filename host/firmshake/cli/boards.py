@@ -90,12 +90,15 @@ def _look(wanted: Sequence[str]) -> list[Row]:
 
 def _devices(folder: Path) -> dict[str, str]:
     """The device ids of the project by unique id; none where this is no project."""
-    from firmshake.project import FLEET_FILE, REGISTRY_FILE
-    from firmshake.registry import Registry
+    from firmshake import project
+    from firmshake.registry import open_for
 
-    if not (folder / FLEET_FILE).exists() or not (folder / REGISTRY_FILE).exists():
+    if not (folder / project.FLEET_FILE).exists():
         return {}
-    known = Registry.open(folder / REGISTRY_FILE).devices()
+    fleet = project.load(folder)
+    if fleet.registry_url is None and not fleet.registry_path.exists():
+        return {}
+    known = open_for(fleet).devices()
     return {device.unique_id: device.device_id for device in known if device.unique_id}
 
 

@@ -47,6 +47,11 @@ if TYPE_CHECKING:
 @click.option(
     "--search", default="", metavar="TEXT", help="Show only lines, and explanations, with TEXT."
 )
+@click.option(
+    "--recorder",
+    is_flag=True,
+    help="Show the failures that the boards have on record, and let them start again.",
+)
 def command(
     ports: tuple[str, ...],
     baud: int,
@@ -56,6 +61,7 @@ def command(
     path: Path | None,
     patterns: tuple[str, ...],
     search: str,
+    recorder: bool,
 ) -> None:
     """Show what the boards at the PORTs say, their events explained.
 
@@ -67,6 +73,11 @@ def command(
     the board has told its id; with --json, each object has "port" and "device". On a terminal, "?"
     shows the keys that search, pause and choose what is shown.
     """
+    if recorder:
+        from firmshake.cli import recorder as flight
+
+        flight.show(ports, baud, as_json, (reset, times, path, patterns, search))
+        return
     only = _only(patterns)
     if len(set(ports)) < len(ports):
         raise Error("a port is named twice", hint="name each port once", status=2)

@@ -5,6 +5,7 @@ Keys as in EMQX's own schema: apps/emqx/src/emqx_schema.erl and apps/emqx_auth, 
 
 from __future__ import annotations
 
+from firmshake import watcher
 from firmshake.exports.material import (
     README,
     Files,
@@ -19,11 +20,14 @@ AT = "/etc/emqx/firmshake"
 CONF = "firmshake.conf"
 ACL = "acl.conf"
 
-_ACL = """\
+_ACL = f"""\
+%% firmshake fleet watch reads what the devices report, and nothing else. No device is called so.
+{{allow, {{username, "{watcher.NAME}"}}, subscribe, [{{eq, "{watcher.TOPICS}"}}]}}.
+{{deny, {{username, "{watcher.NAME}"}}, all, ["#"]}}.
 %% A device may use the topics below devices/<its own id>/ and no other. EMQX puts the common name
 %% of the client's certificate in place of the placeholder: this one line does for the whole fleet.
-{allow, all, all, ["devices/${cert_common_name}/#"]}.
-{deny, all}.
+{{allow, all, all, ["devices/${{cert_common_name}}/#"]}}.
+{{deny, all}}.
 """
 
 
@@ -114,7 +118,8 @@ def _readme(material: Material) -> str:
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA, and nobody else; EMQX asks for no"
-            " password. Each has devices/<its id>/# and nothing else."
+            " password. Each has devices/<its id>/# and nothing else; firmshake fleet watch, whose"
+            f" certificate says {watcher.NAME}, reads {watcher.TOPICS} and nothing else."
         ),
         "Revoked devices": _revoked(material),
     }

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from firmshake import watcher
 from firmshake.ca.identity import PrivateKey
 from firmshake.exports import hivemq_extension as extension
 from firmshake.exports.material import README, Files, Material, readme, trial
@@ -131,7 +132,9 @@ def _readme(material: Material) -> str:
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA whose client id is the certificate's"
-            " common name, the device id. Each has devices/<its id>/# and nothing else. HiveMQ's"
+            " common name, the device id. Each has devices/<its id>/# and nothing else; firmshake"
+            f" fleet watch, whose certificate says {watcher.NAME}, reads {watcher.TOPICS} and"
+            " nothing else. HiveMQ's"
             " File RBAC extension is not used: it wants a user name and a password for each device,"
             " which the devices do not have, and a list that grows with them."
         ),

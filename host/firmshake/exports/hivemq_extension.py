@@ -7,6 +7,8 @@ HiveMQ's open extension SDK. Does no I/O.
 
 from __future__ import annotations
 
+from firmshake import watcher
+
 ID = "firmshake-device-topics"
 SOURCE = "src/firmshake/DeviceTopics.java"
 SERVICE = "src/META-INF/services/com.hivemq.extension.sdk.api.ExtensionMain"
@@ -60,13 +62,16 @@ import javax.naming.ldap.Rdn;
 
 /**
  * Lets a device in whose client id is the common name of its certificate, and into the topics below
- * devices/ITS ID/ alone. TLS has checked before that the certificate is the fleet's; whether it is
+ * devices/ITS ID/ alone; and firmshake fleet watch, which reads what the devices report and may do
+ * nothing else. TLS has checked before that the certificate is the fleet's; whether it is
  * revoked is looked up here, in crl.pem beside this extension. Where that can't be read or has run
  * out, nobody gets in.
  */
 public class DeviceTopics implements ExtensionMain, SimpleAuthenticator {
 
     private static final Pattern DEVICE = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,63}");
+    // no device is called so
+    private static final String WATCHER = "@WATCHER@";
 
     private File file;
     private long read = Long.MIN_VALUE;
@@ -88,23 +93,35 @@ public class DeviceTopics implements ExtensionMain, SimpleAuthenticator {
                 .flatMap(ClientTlsInformation::getClientCertificateChain)
                 .orElse(new X509Certificate[0]);
         final String id = input.getClientInformation().getClientId();
-        if (!isDevice(chain, id)) {
+        if (!isOurs(chain, id)) {
             output.failAuthentication(ConnackReasonCode.NOT_AUTHORIZED);
             return;
         }
-        output.getDefaultPermissions().add(Builders.topicPermission()
-                .topicFilter("devices/" + id + "/#")
-                .type(TopicPermission.PermissionType.ALLOW)
-                .build());
+        output.getDefaultPermissions().add(id.equals(WATCHER) ? ofWatcher() : ofDevice(id));
         output.getDefaultPermissions().setDefaultBehaviour(DefaultAuthorizationBehaviour.DENY);
         output.authenticateSuccessfully();
     }
 
-    /** Whether the chain begins with a certificate of that device that is not revoked. */
-    boolean isDevice(final X509Certificate[] chain, final String id) {
+    private static TopicPermission ofDevice(final String id) {
+        return Builders.topicPermission()
+                .topicFilter("devices/" + id + "/#")
+                .type(TopicPermission.PermissionType.ALLOW)
+                .build();
+    }
+
+    private static TopicPermission ofWatcher() {
+        return Builders.topicPermission()
+                .topicFilter("@TOPICS@")
+                .activity(TopicPermission.MqttActivity.SUBSCRIBE)
+                .type(TopicPermission.PermissionType.ALLOW)
+                .build();
+    }
+
+    /** Whether the chain begins with a certificate of that client that is not revoked. */
+    boolean isOurs(final X509Certificate[] chain, final String id) {
         try {
             return chain.length > 1
-                    && DEVICE.matcher(id).matches()
+                    && (DEVICE.matcher(id).matches() || id.equals(WATCHER))
                     && id.equals(commonName(chain[0]))
                     && !isRevoked(chain[0], chain[1]);
         } catch (final GeneralSecurityException | IOException | InvalidNameException error) {
@@ -155,4 +172,4 @@ public class DeviceTopics implements ExtensionMain, SimpleAuthenticator {
         return lists;
     }
 }
-"""
+""".replace("@WATCHER@", watcher.NAME).replace("@TOPICS@", watcher.TOPICS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmshake import brokerconfig
+from firmshake import brokerconfig, watcher
 from firmshake.ca.certificate import pem
 from firmshake.exports.material import README, Files, Material, carry_key, readme, trial
 
@@ -70,8 +70,9 @@ def _readme(material: Material) -> str:
         "Who gets in": (
             "Clients with a certificate of this fleet's CA, and nobody else. The certificate's"
             " common name, the device id, is user name and client id whatever the client calls"
-            " itself; the one line of the file acl lets each device into devices/<its id>/# and"
-            " nowhere else."
+            " itself; one line of the file acl lets each device into devices/<its id>/# and"
+            " nowhere else. firmshake fleet watch, whose certificate says"
+            f" {watcher.NAME}, reads {watcher.TOPICS} and nothing else."
         ),
         "Revoked devices": (
             "After each firmshake ca revoke, and before crl.pem runs out (firmshake ca crl makes a"

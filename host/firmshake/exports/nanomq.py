@@ -5,6 +5,9 @@ Keys as NanoMQ reads them: src/supplemental/nanolib/conf_ver2.c and acl_conf.c o
 
 from __future__ import annotations
 
+import json
+
+from firmshake import watcher
 from firmshake.exports.material import (
     README,
     Files,
@@ -22,14 +25,30 @@ CHECK = "check_identity.py"
 CHECK_PORT = 8991
 LIBRARY = "/usr/local/lib/firmshake"
 
-_ACL = """\
-# A device may use the topics below devices/<its own id>/ and no other. NanoMQ puts the client id in
+_RULES: tuple[dict[str, object], ...] = (
+    {
+        "permit": "allow",
+        "clientid": watcher.NAME,
+        "action": "subscribe",
+        "topics": [watcher.TOPICS],
+    },
+    {"permit": "deny", "clientid": watcher.NAME},
+    {
+        "permit": "allow",
+        "username": "#",
+        "action": "pubsub",
+        "topics": ["devices/${clientid}/#"],
+    },
+    {"permit": "deny"},
+)
+_LINES = "".join(f"\t{json.dumps(rule)}\n" for rule in _RULES)
+_ACL = f"""\
+# firmshake fleet watch reads what the devices report, and nothing else. No device is called so. A
+# device may use the topics below devices/<its own id>/ and no other. NanoMQ puts the client id in
 # place of the placeholder: this one line does for the whole fleet. check_identity.py sees to it
 # that the client id is the one in the certificate.
 rules = [
-	{"permit": "allow", "username": "#", "action": "pubsub", "topics": ["devices/${clientid}/#"]}
-	{"permit": "deny"}
-]
+{_LINES}]
 """
 
 _CHECK = '''\
@@ -154,8 +173,9 @@ def _readme(material: Material) -> str:
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA whose client id is the certificate's"
-            " common name. Each has devices/<its id>/# and nothing else. Without check_identity.py,"
-            " NanoMQ refuses everybody; with http_auth taken out of the configuration, any board"
+            " common name. Each has devices/<its id>/# and nothing else; firmshake fleet watch, with"
+            f" the name {watcher.NAME}, reads {watcher.TOPICS} and nothing else. Without"
+            " check_identity.py, NanoMQ refuses everybody; with http_auth taken out of the configuration, any board"
             " could call itself another."
         ),
         "Revoked devices": (

@@ -7,6 +7,7 @@ rule for all: rabbitmq_rights.py.
 
 from __future__ import annotations
 
+from firmshake import watcher
 from firmshake.exports import crlfolder, rabbitmq_rights
 from firmshake.exports.material import (
     README,
@@ -135,7 +136,9 @@ def _readme(material: Material) -> str:
             "Clients with a certificate of this fleet's CA, and nobody else. The certificate's"
             " common name, the device id, is the user name, and has to be the client id too."
             f" {RIGHTS} lets each device into devices/<its id>/... and nowhere else, and refuses"
-            " every password. Where it does not run, nobody gets in. Device ids with a dot in them"
+            " every password. firmshake fleet watch, whose certificate says"
+            f" {watcher.NAME}, reads {watcher.TOPICS} and nothing else."
+            " Where it does not run, nobody gets in. Device ids with a dot in them"
             ' can\'t be kept apart here: RabbitMQ makes no difference between "." and "/" in a'
             " topic."
         ),

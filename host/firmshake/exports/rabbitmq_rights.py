@@ -5,11 +5,14 @@ It is a program of its own, for a broker's computer without firmshake. Does no I
 
 from __future__ import annotations
 
+from firmshake import watcher
+
 PROGRAM = '''\
 """Tells RabbitMQ what a device may do: use the topics below devices/<its own id>/, nothing else.
 
 RabbitMQ asks over HTTP, with the common name of the client's certificate as the user name. One
-rule does for the whole fleet. Needs Python 3.7 or later, nothing else:
+rule does for the whole fleet, and one for firmshake fleet watch, which reads what the devices
+report and may do nothing else. Needs Python 3.7 or later, nothing else:
 
     python3 device_rights.py [PORT]
 """
@@ -23,17 +26,19 @@ from urllib.parse import parse_qsl
 LONGEST = 256 * 1024
 # a dot would be a slash to RabbitMQ, so that one device could reach into the topics of another
 DEVICE = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+# no device is called so; the topics in RabbitMQ's own writing
+WATCHER, REPORTS = "@WATCHER@", "@REPORTS@"
 
 
 def may(path, form):
     """Whether a question of RabbitMQ, its path and its form, gets "allow" for an answer."""
-    device = form.get("username", "")
-    # a certificate has no password: who types one is no device
-    if not DEVICE.fullmatch(device) or form.get("password"):
+    client = form.get("username", "")
+    # a certificate has no password: who types one has none of ours
+    if not (client == WATCHER or DEVICE.fullmatch(client)) or form.get("password"):
         return False
-    # no device takes over the session of another
+    # nobody takes over the session of another
     for name in ("client_id", "variable_map.client_id"):
-        if form.get(name, device) != device:
+        if form.get(name, client) != client:
             return False
     if path == "/user":
         return True
@@ -42,18 +47,26 @@ def may(path, form):
     if path == "/vhost":
         return True
     if path == "/topic":
-        own = "devices." + device + "."
-        return form.get("name") == "amq.topic" and form.get("routing_key", "").startswith(own)
-    return path == "/resource" and may_use(device, form)
+        return form.get("name") == "amq.topic" and may_have(client, form)
+    return path == "/resource" and may_use(client, form)
 
 
-def may_use(device, form):
+def may_have(client, form):
+    """Whether it may use that topic."""
+    key = form.get("routing_key", "")
+    if client == WATCHER:
+        return key == REPORTS and form.get("permission") == "read"
+    return key.startswith("devices." + client + ".")
+
+
+def may_use(client, form):
     """Whether it may use that exchange or queue: the topic exchange, and its own queues."""
     kind, name = form.get("resource"), form.get("name", "")
     if kind == "exchange":
-        return name == "amq.topic" and form.get("permission") in ("read", "write")
+        rights = ("read",) if client == WATCHER else ("read", "write")
+        return name == "amq.topic" and form.get("permission") in rights
     # as the MQTT plugin calls them
-    queue = "mqtt-(subscription-" + re.escape(device) + "qos[01]|will-" + re.escape(device) + ")"
+    queue = "mqtt-(subscription-" + re.escape(client) + "qos[01]|will-" + re.escape(client) + ")"
     return kind == "queue" and bool(re.fullmatch(queue, name))
 
 
@@ -94,4 +107,6 @@ if __name__ == "__main__":
     with Server(("127.0.0.1", port), Rights) as server:
         print("listening on port", server.server_port, flush=True)
         server.serve_forever()
-'''
+'''.replace("@WATCHER@", watcher.NAME).replace(
+    "@REPORTS@", watcher.TOPICS.replace("/", ".").replace("+", "*")
+)

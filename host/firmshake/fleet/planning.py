@@ -144,27 +144,33 @@ class Planning:
 
     def _expand(self, row: Planned, rule: Rule, count: int) -> None:
         """Plan each of the devices, and see that no id is there twice."""
-        at = self._line_of("id")
+        if self._too_many(count, row.line):
+            return
+        if rule.fixed:
+            if count > 1:
+                hint = "write a rule for it, such as pump-{number:04}"
+                what = "count is more than 1, and the id is the same for all"
+                self.told.add(self._line_of("count"), what, hint)
+            elif self._is_safe(rule, 0):
+                self._take_id(row.id_rule, row, rule)
+                self._plan(row)
+            return
         first = self._numbers.get(rule.text, 0) + 1
         last = first + count - 1
         if rule.numbered:
             self._numbers[rule.text] = last
-        if rule.fixed and count > 1:
-            hint = "write a rule for it, such as pump-{number:04}"
-            self.told.add(at, "count is more than 1, and the id is the same for all", hint)
-            return
-        if self._too_many(count, row.line) or not self._is_safe(rule, last, at):
+        if not self._is_safe(rule, last):
             return
         digits = row.unique_id.replace(":", "") if row.unique_id else None
-        whole = digits is not None or not rule.by_unique_id
         for number in range(first, last + 1):
-            made = rule.text if rule.fixed else rule.filled(number, digits)
-            if whole:
-                self._take_id(made, at, rule)
-            if not self.told.count:
-                self.planned.append(
-                    Planned(made, row.unique_id, row.board, row.profile, row.settings, row.line)
-                )
+            made = rule.filled(number, digits)
+            if digits is not None or not rule.by_unique_id:
+                self._take_id(made, row, rule)
+            self._plan(Planned(made, row.unique_id, row.board, row.profile, row.settings, row.line))
+
+    def _plan(self, device: Planned) -> None:
+        if not self.told.count:
+            self.planned.append(device)
 
     def _too_many(self, count: int, line: int) -> bool:
         self.devices += count
@@ -173,34 +179,38 @@ class Planning:
             self.told.add(line, message, "make several manifests of it", kind="most")
         return self.devices > self._most
 
-    def _is_safe(self, rule: Rule, last: int, at: int) -> bool:
+    def _is_safe(self, rule: Rule, last: int) -> bool:
         """Whether what the rule makes with numbers up to `last` can be device ids, all of them."""
-        if last <= self._safe.get(rule.text, 0):
+        if 0 < last <= self._safe.get(rule.text, 0):
             return True
-        most = last if rule.fixed else 10 ** len(str(last)) - 1
+        most = 10 ** len(str(last)) - 1
         try:
             rule.check(most)
         except Error as error:
-            self.told.note(at, error)
+            self.told.note(self._line_of("id"), error)
             return False
         if not rule.fixed:
             self._safe[rule.text] = most
         return True
 
-    def _take_id(self, made: str, line: int, rule: Rule) -> None:
+    def _take_id(self, made: str, row: Planned, rule: Rule) -> None:
         """Tell where a file can't have the name of this id, or another device has it."""
         folded = made.lower()
         if idrule.is_reserved(folded):
             hint = "its files could not be kept on Windows: choose another id"
-            self.told.add(line, f"{shown(made)} is no name of a file everywhere", hint)
-        first = self._ids.setdefault(folded, line)
-        if first == line:
-            if folded != made:
-                self._spelled[folded] = made
-            return
-        other = self._spelled.get(folded, folded)
+            self.told.add(self._line_of("id"), f"{shown(made)} can't name a file", hint)
+        first = self._ids.setdefault(folded, row.line)
+        if first != row.line:
+            self._tell_twice(made, first, row, rule)
+        elif folded != made:
+            self._spelled[folded] = made
+
+    def _tell_twice(self, made: str, first: int, row: Planned, rule: Rule) -> None:
+        other = self._spelled.get(made.lower(), made.lower())
         by = "" if rule.fixed else f", which {shown(rule.text)} makes,"
         how = "is" if other == made else f"differs only in case from {shown(other)}"
+        # what all devices have by default has its line above them all
+        line = max(self._line_of("id"), row.line)
         self.told.add(
             line,
             f"the id {shown(made)}{by} {how} on line {first} already",

@@ -58,12 +58,17 @@ class Problems:
 
     def in_order(self) -> list[Problem]:
         """Return what was gathered, by line."""
-        made = [
-            Problem(line, message, hint, also or ())
-            for line, message, hint, also in self._found.values()
-        ]
+        made = [_problem(*found) for found in self._found.values()]
         made.sort(key=lambda one: one.line)
         return made
+
+
+def _problem(line: int, message: str, hint: str, also: array[int] | None) -> Problem:
+    """With its lines in order: those of what devices have by default come again and again."""
+    if also is None:
+        return Problem(line, message, hint)
+    first, *others = sorted({line, *also})
+    return Problem(first, message, hint, array("q", others))
 
 
 def shown(text: str) -> str:

@@ -19,6 +19,7 @@ from firmshake.fleet.row import FOUND, BoardRow, BoardState, Totals
 from firmshake.fleet.tally import Tally
 from firmshake.fleet.view import View
 from firmshake.fleet.worker import Job
+from firmshake.registry.fleetrecord import SlotStatus
 
 # the longest that nothing is done: keys and clocks of a view are served meanwhile
 _TICK_S = 0.2
@@ -144,7 +145,8 @@ class Station:
             place.plug = replace(place.plug, target="")
             return
         del self._places[key]
-        self.view.removed(key)
+        if place.row.state != "gone":
+            self.view.removed(key)
 
     def _begin(self, crew: Crew, place: _Place) -> None:
         place.again_s = None
@@ -207,7 +209,9 @@ class Station:
                 self._end(crew, place, "waiting", words, again_s=_LATER_S)
             else:
                 self._end(crew, place, "refused", words, fix=fix)
-        elif place.plug.target and place.row.attempt < _ATTEMPTS:
+        elif not place.plug.target:
+            self._end(crew, place, "gone", words, fix="plug it in again")
+        elif place.row.attempt < _ATTEMPTS:
             self._again(crew, place, words)
         else:
             self._end(crew, place, "failed", words, fix=fix)
@@ -240,11 +244,15 @@ class Station:
         assert place.desk is not None
         crew.dismiss(place.hand)
         place.hand = None
-        place.desk.close("proved" if state == "proved" else "open" if again_s else "failed")
+        status: SlotStatus = "proved" if state == "proved" else "failed"
+        if state in ("waiting", "gone"):
+            status = "open"
+        desk = place.desk
+        self._kept("a claim can't be given back", lambda: desk.close(status))
         place.again_s = self.clock() + again_s if again_s is not None else None
         ended_s = None if again_s is not None else self.clock()
         self._show(place, state=state, words=words, ended_s=ended_s, **changes)
-        self._count()
+        self._kept("the registry does not answer", self._count)
         if not place.plug.target:
             # it was unplugged meanwhile
             self._unplugged(place.plug.key)

@@ -106,16 +106,14 @@ class Fleet:
         """Return what a board is to become in a run, under a lease, or why it gets nothing.
 
         `boards` are the names of the table of boards that it may be. `session` is one process of
-        the station. Raises Error where there is no such run, or its rule makes no device id.
+        the station. Raises Error where its rule makes no device id.
         """
-        self._expire()
+        who = (run, unique_id, tuple(boards), station, session, lease_s)
         for _ in range(_TRIES):
+            asking = Asking(*who, self._clock(), self._expire())
             try:
                 with self._database.transaction(CLAIM) as connection:
-                    now = self._clock()
-                    seconds = self._database.clock(connection, now)
-                    who = (run, unique_id, tuple(boards), station, session, lease_s)
-                    return fleetclaim.claim(connection, Asking(*who, now, seconds))
+                    return fleetclaim.claim(connection, asking)
             except Taken:
                 continue
             except Refused as error:
@@ -174,6 +172,14 @@ class Fleet:
         with self._database.transaction(CLAIM) as connection:
             fleetreport.put_diagnosis(connection, diagnosis)
 
+    def put_diagnoses(self, diagnoses: Sequence[Diagnosis]) -> set[str]:
+        """Keep the last verdicts of boards, one each, at once.
+
+        Returns the ids of the devices that are not known, of which nothing is kept.
+        """
+        with self._database.transaction(CLAIM) as connection:
+            return fleetreport.put_diagnoses(connection, diagnoses)
+
     def diagnoses(self) -> list[Diagnosis]:
         """Return the last verdict of each board that has published one, by device id."""
         query = select(DIAGNOSES).order_by(DIAGNOSES.c.device_id)
@@ -191,12 +197,13 @@ class Fleet:
         with self._database.transaction(READ) as connection:
             return {row.stage: int(row[1]) for row in connection.execute(query)}
 
-    def _expire(self) -> None:
-        """Free what has expired; where nothing has, only look."""
+    def _expire(self) -> float:
+        """Free what has expired, and return the database's time; where nothing has, only look."""
         with self._database.transaction(READ) as connection:
             seconds = self._database.clock(connection, self._clock())
             old = select(CLAIMS.c.device_id).where(CLAIMS.c.expires_at <= seconds).limit(1)
             if connection.execute(old).first() is None:
-                return
+                return seconds
         with self._database.transaction(CLAIM) as connection:
             claims.expire(connection, self._clock(), seconds)
+        return seconds

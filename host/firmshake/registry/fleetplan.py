@@ -7,7 +7,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, exists, literal, or_, select, update
+from sqlalchemy.exc import IntegrityError
 
+from firmshake.errors import Error
 from firmshake.registry import idrule
 from firmshake.registry.database import Database, insert
 from firmshake.registry.fleetschema import RUNS, SLOTS
@@ -52,7 +54,13 @@ def put(
             wanted = (one.unique_id, one.board, one.profile)
             yield (run, one.line, one.id_rule, device_id, *wanted, "open", at)
 
-    database.put_many(connection, SLOTS, _COLUMNS, rows())
+    try:
+        database.put_many(connection, SLOTS, _COLUMNS, rows())
+    except IntegrityError:
+        raise Error(
+            "two devices of the run have the same id",
+            hint="nothing was planned; firmshake fleet check MANIFEST tells which",
+        ) from None
     _put_devices(connection, run, now)
     _note_proved(connection, run, now)
     return counted

@@ -31,7 +31,7 @@ def run_of(connection: Connection, which: ColumnElement[bool]) -> RunRecord:
     """Return the run for which that holds; raise Error where there is none."""
     row = connection.execute(select(*_RUN).where(which)).mappings().first()
     if row is None:
-        raise Error("there is no such run", hint="see: firmshake fleet status")
+        raise Error("there is no such run", hint="firmshake fleet status shows the last one")
     return RunRecord(**row)
 
 
@@ -64,9 +64,23 @@ def _histories(connection: Connection, ids: Sequence[str]) -> dict[str, list[Cha
 
 def put_diagnosis(connection: Connection, diagnosis: Diagnosis) -> None:
     """Keep a board's last verdict; raise Error where the device is not known."""
-    known = select(DEVICES.c.device_id).where(DEVICES.c.device_id == diagnosis.device_id)
-    if connection.execute(known).first() is None:
+    if put_diagnoses(connection, [diagnosis]):
         raise Error(f"no device {diagnosis.device_id} in the registry")
-    row = vars(diagnosis)
-    put = insert(connection, DIAGNOSES).values(row)
-    connection.execute(put.on_conflict_do_update(index_elements=["device_id"], set_=row))
+
+
+def put_diagnoses(connection: Connection, diagnoses: Sequence[Diagnosis]) -> set[str]:
+    """Keep the last verdicts of boards, one each; return the ids of those that are not known."""
+    ids = [one.device_id for one in diagnoses]
+    known: set[str] = set()
+    for start in range(0, len(ids), _PAGE):
+        mine = DEVICES.c.device_id.in_(ids[start : start + _PAGE])
+        known.update(connection.execute(select(DEVICES.c.device_id).where(mine)).scalars())
+    # in one order always: two who write at once must not wait for each other
+    rows = [vars(one) for one in diagnoses if one.device_id in known]
+    rows.sort(key=lambda row: str(row["device_id"]))
+    if rows:
+        put = insert(connection, DIAGNOSES)
+        new = {column.name: put.excluded[column.name] for column in DIAGNOSES.c}
+        done = put.on_conflict_do_update(index_elements=["device_id"], set_=new)
+        connection.execute(done, rows)
+    return set(ids) - known

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Executable, Select, func, select
 
 from firmshake.registry.fleetrecord import SLOT_STATUSES, Status
 from firmshake.registry.fleetschema import CLAIMS, SLOTS
@@ -27,7 +27,7 @@ def status(connection: Connection, seconds: float, run: int | None) -> Status:
     )
 
 
-def queries(run: int | None) -> Iterator[Select[Any]]:
+def queries(run: int | None) -> Iterator[Executable]:
     """Yield what `status` asks, for whoever wants to know how the database answers it."""
     yield from (devices_by_state(), slots_by_status(run), failures_by_verdict(run))
     yield from (claims_by_station(0.0, run), last_changes())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, func, inspect, select
 
 from firmshake.errors import Error
 from firmshake.registry import fleetschema, sqlitefile
-from firmshake.registry.database import Database
+from firmshake.registry.database import READ, Database
 from firmshake.registry.postgresserver import PostgresServer
 from firmshake.registry.schema import METADATA, REVISION, VERSION
 
@@ -57,3 +57,17 @@ def fill(database: Database, connection: Connection) -> None:
 def revision(version: int) -> str:
     """Return what Alembic calls a version."""
     return f"{version:04}"
+
+
+def counts(database: Database) -> tuple[int, dict[str, int]]:
+    """Return the version of a registry, also an older or newer one, and its tables' rows."""
+    with database.transaction(READ) as connection:
+        version = database.version(connection)
+        there = {*inspect(connection).get_table_names()}
+        tables = [table for table in METADATA.sorted_tables if table is not REVISION]
+        queries = {
+            table.name: select(func.count()).select_from(table)
+            for table in tables
+            if table.name in there
+        }
+        return version, {n: connection.execute(q).scalar_one() for n, q in queries.items()}

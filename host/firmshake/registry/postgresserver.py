@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, create_engine, inspect, select, text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from firmshake import registryurl
 from firmshake.errors import Error
@@ -108,13 +108,19 @@ class PostgresServer(Database):
         self, connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Any]
     ) -> None:
         """Put in many rows by COPY."""
+        import psycopg
+
         raw = connection.connection.driver_connection
         assert raw is not None
-        with raw.cursor() as cursor:
-            names = ", ".join(f'"{name}"' for name in columns)
-            with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+        names = ", ".join(f'"{name}"' for name in columns)
+        command = f"COPY {table.name} ({names}) FROM STDIN"
+        try:
+            with raw.cursor() as cursor, cursor.copy(command) as copy:
                 for row in rows:
                     copy.write_row(row)
+        except psycopg.Error as error:
+            kind = IntegrityError if isinstance(error, psycopg.IntegrityError) else DBAPIError
+            raise kind("COPY", None, error) from None
 
 
 @functools.cache

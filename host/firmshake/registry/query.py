@@ -14,6 +14,7 @@ from cryptography import x509
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import RowMapping
 
+from firmshake import watcher
 from firmshake.ca import certificate as certificates
 from firmshake.registry import issuance, structure
 from firmshake.registry.database import READ, Database
@@ -60,7 +61,8 @@ class Queries:
         """Yield the records of what ends before that moment, as issued.
 
         What was revoked is left out, and what was replaced: there is a newer one that was not
-        revoked, of the device, of that kind and name, or, for intermediates, one at all.
+        revoked, of the device, of that kind and name, or, for intermediates, one at all. So are
+        the watcher's: it gets another at each start.
         """
         newer = CERTIFICATES.alias()
         named = (newer.c.subject == CERTIFICATES.c.subject) | (newer.c.kind == "intermediate")
@@ -70,7 +72,10 @@ class Queries:
         good = newer.c.revoked_at.is_(None)
         replaced = select(newer.c.id).where(same, good, newer.c.id > CERTIFICATES.c.id).exists()
         return self._certificates(
-            CERTIFICATES.c.not_after < before, CERTIFICATES.c.revoked_at.is_(None), ~replaced
+            CERTIFICATES.c.not_after < before,
+            CERTIFICATES.c.revoked_at.is_(None),
+            CERTIFICATES.c.subject != watcher.NAME,
+            ~replaced,
         )
 
     def revoked(

@@ -127,5 +127,8 @@ def _engine(path: Path) -> Engine:
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _: object) -> None:
         connection.execute("PRAGMA foreign_keys = ON")
+        # what is committed stays so when the power goes: with FULL, SQLite's default, the removal
+        # of the journal may not be on the disk yet, and the journal would undo the transaction
+        connection.execute("PRAGMA synchronous = EXTRA")
 
     return engine

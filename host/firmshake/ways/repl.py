@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from firmshake.portfaults import CannotOpen, Gone
 from firmshake.repl import upload
 from firmshake.repl.entering import NoRepl
 from firmshake.repl.rawrepl import RawRepl
+from firmshake.repl.reading import read
 from firmshake.repl.running import Running, ask
 from firmshake.repl.survey import survey
 from firmshake.repl.wire import Wire
@@ -32,19 +32,6 @@ _POLL_S = 0.1
 _AWAY = (Gone, CannotOpen)
 # how long a program takes to end at Ctrl-C
 _STOPPED_S = 0.3
-# a piece at a time, since a board may be short of memory
-_READ = """\
-import binascii
-try:
- with open({path!r}, "rb") as f:
-  while True:
-   b = f.read(192)
-   if not b:
-    break
-   print(str(binascii.b2a_base64(b), "ascii"), end="")
-except OSError:
- print("none")
-"""
 
 
 # what is the user's on a board with CircuitPython
@@ -227,17 +214,3 @@ def _held(repl: RawRepl, running: Running) -> Held:
     certificates = read(repl, f"{boardfiles.FOLDER}/cert.{form}")
     settings = read(repl, f"{boardfiles.FOLDER}/settings.json")
     return Held(found.files, certificates, settings)
-
-
-def read(repl: RawRepl, path: str) -> bytes | None:
-    """Return a small file of the board, None where it has none. Raises Error."""
-    said = repl.run(_READ.format(path=path)).split()
-    if said == ["none"]:
-        return None
-    try:
-        return b"".join(base64.b64decode(line, validate=True) for line in said)
-    except ValueError:
-        raise Error(
-            f"what the board on {repl.wire.name} sent was garbled",
-            hint="check the cable, then run the same command again",
-        ) from None

@@ -1,0 +1,102 @@
+"""What `firmshake fleet run` does with 1, 8, 32 and 64 boards at once, at their lines' own speed.
+
+Virtual boards share the computer with the station: their processor time is told apart. Throughput
+is that of one batch: all boards are there when it begins.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from support import desk, family, fleetdesk
+
+NUMBERS = (1, 8, 32, 64)
+GOAL = 0.9
+# above this share the processor is what limits
+BUSY = 0.9
+_SAMPLE_S = 0.25
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One run: seconds by the clock; seconds of processor of all, and of the boards; memory."""
+
+    count: int
+    seconds: float
+    computer_s: float
+    boards_s: float
+    memory: int
+
+    @property
+    def busy(self) -> float:
+        """The share of the computer's processors that was in use."""
+        return self.computer_s / self.seconds / (os.cpu_count() or 1)
+
+
+def measure() -> dict[str, str]:
+    """The figures by name."""
+    batches = [_batch(count) for count in NUMBERS]
+    one, many = batches[0], batches[-1]
+    figures = {}
+    for batch in batches:
+        ratio = one.seconds / batch.seconds
+        limit = "the processor is the limit" if batch.busy >= BUSY else f"goal: {GOAL}"
+        figures[f"{batch.count} boards"] = (
+            f"{batch.seconds:.1f} s, {60 * batch.count / batch.seconds:.0f} a minute,"
+            f" {ratio:.2f} of {batch.count} times one ({limit}); processors {batch.busy:.0%} busy"
+        )
+    figures["processor time a board"] = (
+        f"{(many.computer_s - many.boards_s) / many.count:.2f} s of the station,"
+        f" {many.boards_s / many.count:.2f} s of the virtual board"
+    )
+    each = (many.memory - one.memory) / (many.count - one.count)
+    figures["memory"] = (
+        f"{one.memory / 1e6:.0f} MB with one board, {each / 1e6:.1f} MB a board more"
+    )
+    return figures
+
+
+def _batch(count: int) -> Batch:
+    with tempfile.TemporaryDirectory() as folder:
+        made = desk.make_project(Path(folder) / "fleet")
+        runtime = Path(folder) / "runtime"
+        with desk.broker(made), fleetdesk.bench(made, runtime, count, paced=True) as bench:
+            return _measured(bench, count)
+
+
+def _measured(bench: fleetdesk.Bench, count: int) -> Batch:
+    over, peaks = threading.Event(), [0]
+    before = _computer_s(), _tree_s(bench.pid)
+    with bench.running("run", "--count", str(count), "--json", "--jobs", str(count)) as station:
+
+        def sample() -> None:
+            while not over.wait(_SAMPLE_S):
+                pids = family.descent(station.pid, family.children())
+                peaks.append(sum(map(family.memory, pids)))
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        start = time.monotonic()
+        out, err = station.communicate(timeout=fleetdesk.LIMIT_S)
+        seconds = time.monotonic() - start
+        over.set()
+        sampler.join()
+        assert station.returncode == 0, out + err
+    after = _computer_s(), _tree_s(bench.pid)
+    return Batch(count, seconds, after[0] - before[0], after[1] - before[1], max(peaks))
+
+
+def _tree_s(pid: int) -> float:
+    return sum(map(family.cpu_s, family.descent(pid, family.children())))
+
+
+def _computer_s() -> float:
+    """Seconds of processor that the computer has used, of all but idle and waiting for disks."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    used = sum(map(int, fields[:8])) - int(fields[3]) - int(fields[4])
+    return used / os.sysconf("SC_CLK_TCK")

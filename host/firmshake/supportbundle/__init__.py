@@ -1,0 +1,1 @@
+"""One archive for those who help: what they need to know, and no secret."""
