@@ -9,6 +9,7 @@ import errno
 
 FIRST = 8  # of the broker's plaintext that are kept; a CONNACK is four
 LONGEST = 1024  # of a packet: MiniMQTT takes memory for all that its head announces
+_LARGE = 128  # of a piece: only a message of ours is
 REST_MS = 10000  # how long the rest of a packet may take
 
 # What a broker may send to a session with one subscription at QoS 0 (MQTT 3.1.1, 2.2.1)
@@ -42,6 +43,7 @@ class Link:
         self._stream = stream
         self._tap = tap
         self._waiting = bytearray()
+        self._torn = False
         self._turn_ms = 1000
         self._asked = 0
         self._limit_ms = None
@@ -71,8 +73,15 @@ class Link:
         self._turn_ms = int(seconds * 1000)
 
     def send(self, data: "bytes | memoryview") -> int:
-        """Hold data back until the next read: MiniMQTT writes a packet in five pieces."""
-        self._waiting.extend(data)
+        """Hold data back until the next read: MiniMQTT writes a packet in five pieces.
+
+        A large piece is sent, and no memory taken for it. Raises Ended.
+        """
+        if len(data) > _LARGE:
+            self.flush()
+            self._write(data)
+        else:
+            self._waiting.extend(data)
         return len(data)
 
     def flush(self) -> None:
@@ -80,9 +89,19 @@ class Link:
         if self._waiting:
             data = bytes(self._waiting)
             self._waiting = bytearray()
-            self._tap.quiet = False
-            self._tap.deadline(self._limit_ms or 10000)
-            self._guarded(self._stream.write, data)
+            self._write(data)
+
+    def forget(self) -> bool:
+        """Leave unsent what is held back; whether no packet is torn by that."""
+        self._waiting = bytearray()
+        return not self._torn
+
+    def _write(self, data: "bytes | memoryview") -> None:
+        self._torn = True
+        self._tap.quiet = False
+        self._tap.deadline(self._limit_ms or 10000)
+        self._guarded(self._stream.write, data)
+        self._torn = False
 
     def recv_into(self, buf: bytearray, size: int) -> int:
         """At least one byte, or OSError(ETIMEDOUT) when none came in this turn. Raises Ended.
@@ -187,10 +206,6 @@ class Link:
             self.closed = True
             self.error = error
             raise Ended("closed")
-
-    def forget(self) -> None:
-        """What was held back is not sent."""
-        self._waiting = bytearray()
 
     def close(self) -> None:
         """Send what was held back, as far as possible; the ladder closes the connection."""

@@ -166,7 +166,8 @@ class Session:
             self._client.publish(self._topics + name, message, False, 1)
             return True
         except MemoryError:
-            link.forget()  # half a packet would spoil what follows
+            if not link.forget():
+                raise Failure("ready", "out_of_memory", self._runtime.heap())
         except single.Ended:
             pass
         except self._error:

@@ -235,29 +235,38 @@ class Recorder:
             pass
 
     def _publish(self, session: object, device: str, ready: str) -> bool:
-        """Whether the broker acknowledged all of it: messages of records, the oldest first."""
-        head = b'{"v":1,"device":' + json.dumps(device).encode() + b',"records":['
-        tail = b'],"ready":' + ready.encode() + b"}"
-        unsent = [row for row in self._rows if row is not None and row.seq > self._sent]
-        unsent.sort(key=lambda row: row.seq)
+        """Whether the broker acknowledged all of it."""
+        head = '{"v":1,"device":' + json.dumps(device) + ',"records":['
+        tail = '],"ready":' + ready + "}"
         while True:
-            parts = []
-            room = MESSAGE - len(head) - len(tail)
-            last = self._sent
-            while unsent:
-                text = self._json(unsent[0])
-                if parts and len(text) > room:
-                    break
-                last = unsent.pop(0).seq
-                if text:
-                    parts.append(text)
-                    room -= len(text) + 1
-            if not session.tell("diag", head + b",".join(parts) + tail):
+            message, told = self._message(head.encode(), tail.encode())
+            if not session.tell("diag", message):
                 return False
-            self._sent = last
-            if not unsent:
+            self._sent = told
+            tail = "]}"
+            if not self._unsent():
                 return True
-            tail = b"]}"
+
+    def _unsent(self) -> "list[Row]":
+        """What the broker has not, the oldest first."""
+        rows = [row for row in self._rows if row is not None and row.seq > self._sent]
+        rows.sort(key=lambda row: row.seq)
+        return rows
+
+    def _message(self, head: bytes, tail: bytes) -> "tuple[bytes, int]":
+        """A message with as many records as fit, and the number of the last change in it."""
+        parts = []
+        room = MESSAGE - len(head) - len(tail)
+        told = self._sent
+        for row in self._unsent():
+            text = self._json(row)
+            if parts and len(text) > room:
+                break
+            told = row.seq
+            if text:
+                parts.append(text)
+                room -= len(text) + 1
+        return head + b",".join(parts) + tail, told
 
     def _json(self, row: Row) -> bytes:
         """A record as JSON; empty where its line is lost."""

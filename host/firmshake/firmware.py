@@ -179,7 +179,7 @@ def identify_flash(head: bytes, start: int) -> tuple[partitions.Table | None, Ap
     return table, app_of(head[offset - start :])
 
 
-def micropython_version(application: bytes) -> str:
+def micropython_version(application: bytes | memoryview) -> str:
     """The version in the banner that MicroPython prints at its prompt; empty where there is none.
 
     An application that names itself in its descriptor is believed too.
@@ -199,7 +199,7 @@ def first_app(table: partitions.Table) -> partitions.Partition:
     raise Error("its partition table has no application", hint=_GET_BIN)
 
 
-def app_of(image: bytes) -> App | None:
+def app_of(image: bytes | memoryview) -> App | None:
     """The descriptor of the application whose image starts `image`, if it is one."""
     descriptor = image[_APP_AT : _APP_AT + _APP.size]
     if image[:1] != bytes([IMAGE_MAGIC]) or len(descriptor) < _APP.size:
@@ -210,7 +210,7 @@ def app_of(image: bytes) -> App | None:
     return App(_text(project), _text(version), _text(idf))
 
 
-def check_image(data: bytes, start: int, what: str) -> None:
+def check_image(data: bytes | memoryview, start: int, what: str) -> None:
     """Raises Error where the image at `start` is not one, is cut off, or its sums are wrong."""
     header = data[start : start + _HEADER.size]
     if len(header) < _HEADER.size:
@@ -270,7 +270,7 @@ def _cut_off(what: str) -> Error:
     return Error(f"it is cut off inside its {what}", hint=_GET_BIN)
 
 
-def _xor(data: bytes) -> int:
+def _xor(data: bytes | memoryview) -> int:
     """All bytes xored together: fold the number in halves, since a loop over 1 MB takes 50 ms."""
     width = 1 << max(len(data) - 1, 0).bit_length()
     number = int.from_bytes(data, "little")

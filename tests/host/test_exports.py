@@ -157,9 +157,13 @@ def test_no_private_key_is_in_it_unless_it_was_asked_for(target: str) -> None:
     assert found == (expected if target in BROKERS else [])
 
 
+# as each of them writes "devices/+/diag"
+REPORTS = r"devices(/\+/|\.\*\.)diag"
+
+
 @pytest.mark.parametrize("target", BROKERS)
 def test_one_rule_does_for_the_whole_fleet(target: str) -> None:
-    """The only devices/ in a configuration is followed by a placeholder of that broker's."""
+    """What is not the watcher's has one devices/, with a placeholder of that broker's behind it."""
     whole = "\n".join(
         content
         for name, content in EXPORTS[target](material()).items()
@@ -170,7 +174,7 @@ def test_one_rule_does_for_the_whole_fleet(target: str) -> None:
         "emqx": "${cert_common_name}/#",
         "nanomq": "${clientid}/#",
         "hivemq": '" + id + "/#',
-        "rabbitmq": '." + device + "."',
+        "rabbitmq": '." + client + "."',
     }[target]
     rules = [
         line
@@ -179,11 +183,13 @@ def test_one_rule_does_for_the_whole_fleet(target: str) -> None:
     ]
     own = [line for line in rules if placeholder.removeprefix(".") in line]
     assert len(own) == 1
-    # what is left are comments
+    # what is left is the watcher's, who reads one kind of topic, or comments
+    watchers = [line for line in rules if watcher.NAME in line or re.search(REPORTS, line)]
+    assert watchers
     assert all(
         re.match(r"\s*(#|%|//|\*|/\*)", line) or "ITS ID" in line
         for line in rules
-        if line not in own
+        if line not in own + watchers
     )
 
 
@@ -283,7 +289,12 @@ def test_emqx_denies_what_its_one_rule_does_not_allow() -> None:
     rules = [
         line for line in text(emqx.files(material()), emqx.ACL).splitlines() if line[:1] == "{"
     ]
-    assert rules == ['{allow, all, all, ["devices/${cert_common_name}/#"]}.', "{deny, all}."]
+    assert rules == [
+        '{allow, {username, "_fleet-watch"}, subscribe, [{eq, "devices/+/diag"}]}.',
+        '{deny, {username, "_fleet-watch"}, all, ["#"]}.',
+        '{allow, all, all, ["devices/${cert_common_name}/#"]}.',
+        "{deny, all}.",
+    ]
 
 
 # NanoMQ: conf_ver2.c and acl_conf.c of NanoNNG 0.25
@@ -316,6 +327,13 @@ def test_nanomq_is_told_with_keys_that_it_has() -> None:
 def test_nanomq_allows_a_devices_own_topics_and_denies_the_rest() -> None:
     rules = re.findall(r"^\t(\{.*\})$", text(nanomq.files(material()), nanomq.ACL), re.MULTILINE)
     assert [json.loads(rule) for rule in rules] == [
+        {
+            "permit": "allow",
+            "clientid": "_fleet-watch",
+            "action": "subscribe",
+            "topics": ["devices/+/diag"],
+        },
+        {"permit": "deny", "clientid": "_fleet-watch"},
         {
             "permit": "allow",
             "username": "#",
@@ -403,7 +421,30 @@ def test_a_device_has_what_is_below_its_own_id() -> None:
         assert not topic(other), other
 
 
-@given(st.text(max_size=40), st.text(max_size=20))
+def test_the_watcher_reads_reports_and_nothing_else() -> None:
+    def may(kind: str, name: str, permission: str, key: str = "") -> bool:
+        form = {"username": watcher.NAME, "vhost": "/", "resource": kind, "name": name}
+        path = "/topic" if key else "/resource"
+        return MAY(path, {**form, "permission": permission, "routing_key": key})
+
+    assert MAY("/user", {"username": watcher.NAME})
+    assert not MAY("/user", {"username": watcher.NAME, "password": "x"})
+    assert may("topic", "amq.topic", "read", "devices.*.diag")
+    assert not may("topic", "amq.topic", "write", "devices.*.diag")
+    assert may("exchange", "amq.topic", "read")
+    assert not may("exchange", "amq.topic", "write")
+    assert may("queue", f"mqtt-subscription-{watcher.NAME}qos1", "write")
+    assert not may("queue", "mqtt-subscription-pumpqos1", "write")
+    for key in ("devices.#", "#", "devices.pump.diag", f"devices.{watcher.NAME}.diag"):
+        assert not may("topic", "amq.topic", "read", key), key
+
+
+def test_no_device_is_called_as_the_watcher() -> None:
+    assert not deviceid.is_legal(watcher.NAME)
+    assert deviceid.is_legal(watcher.NAME.strip("_"))
+
+
+@given(st.text(max_size=40), st.text(max_size=20).filter(lambda user: user != watcher.NAME))
 def test_no_topic_outside_is_allowed_to_anybody(key: str, user: str) -> None:
     if topic(key, user):
         assert key.startswith(f"devices.{user}.")

@@ -18,6 +18,7 @@ from support.fleetdesk import Bench
 FEW = 1
 MANY = 32
 KILLS = 200
+MEAN_S = 0.25
 # SEC1 (RFC 5915) and PKCS#8 (RFC 5958), as DER and as PEM
 KEYS = re.compile(
     rb"\x30.\x02\x01\x01\x04\x20|\x30.\x02\x01\x00\x30\x13\x06\x07|-----BEGIN (EC )?PRIV"
@@ -89,16 +90,16 @@ def test_killed_at_random_moments_it_is_resumed(bench: Bench) -> None:
     arguments = ["run", "--count", str(MANY), "--plain"]
     while killed.total() < KILLS:
         with bench.running(*arguments) as station:
-            for _ in fleetkills.moments(dice, 0.3):
+            for _ in fleetkills.moments(dice, MEAN_S):
                 if station.poll() is not None:
                     break
-                if kind := fleetkills.kill_one(station.pid, dice):
+                if kind := fleetkills.kill_one(station.pid, bench.runtime, dice):
                     killed[kind] += 1
         if bench.registry.last_run() is not None:
             arguments = ["run", "--resume", "--plain"]
         elif station.returncode == 0:
             arguments = ["run", "--count", str(MANY), "--plain", "--force"]
-    assert set(killed) == set(fleetkills._WEIGHTS)
+    assert set(killed) == set(fleetkills.WEIGHTS)
     if bench.registry.last_run() is None:
         bench.registry.open_run("again", "again-{number:06}", MANY)
     finished(bench, MANY)

@@ -1,18 +1,21 @@
-"""`firmshake console --recorder` at virtual boards: what failed there, explained, and it goes on."""
+"""`firmshake console --recorder` at virtual boards: what failed, explained, and they go on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from support import desk, plugged
-from support.boardtools import console, read_until, wait_until
+from support.boardtools import console, read_until
 from support.commands import run
-from support.desk import Notes
 
-from firmshake import recorderdump
+from firmshake import recorder, recorderdump
 from firmshake.project import Project
+from firmshake.repl.rawrepl import connected
+from firmshake.repl.reading import read
 from firmshake.virtual import VirtualBoard
 from firmshake.virtual.fault import Faults
 
@@ -23,63 +26,72 @@ def made(tmp_path: Path) -> Project:
     return desk.make_project(tmp_path / "fleet")
 
 
-def refused_at(url: str, count: int = 1) -> None:
-    """Wait until the board's climb has failed so often."""
+@contextmanager
+def failing(made: Project, folder: Path) -> Iterator[VirtualBoard]:
+    """A board that has failed to reach its broker."""
+    flash = folder / "flash"
+    flash.write_bytes(desk.flash_of(made))
+    with VirtualBoard(flash=flash, wifi=plugged.AIR, faster_than_life=True) as board:
+        fails_at(board.url)
+        yield board
+
+
+def fails_at(url: str) -> None:
+    """Wait until the climb of the board has failed, and is on record: it says so afterwards."""
     with console(url) as port:
-        for _ in range(count):
-            read_until(port, b" boot info retry_ms=")
+        read_until(port, b"tcp fail ")
+        read_until(port, b" boot info retry_ms=")
 
 
-def climbs_again(url: str) -> None:
-    with console(url) as port:
-        read_until(port, b" tcp fail ")
-
-
-def test_what_failed_is_explained_and_the_board_goes_on(made: Project) -> None:
-    with VirtualBoard(wifi=plugged.AIR, faster_than_life=True) as board:
-        board.flash.program(0, desk.flash_of(made))
-        with console(board.url) as port:
-            board.press_reset()
-            read_until(port, b" boot info retry_ms=")
+def test_what_failed_is_explained_and_the_board_goes_on(made: Project, tmp_path: Path) -> None:
+    with failing(made, tmp_path) as board:
         done = run("console", "--recorder", board.url)
         assert done.status == 0, done.err
-        assert "✗ tcp/refused  once, 2" not in done.out, "no time server was heard"
-        assert "tcp/refused  once, " in done.out
-        assert "s after start 1" in done.out
-        assert "why  127.0.0.1 (127.0.0.1) refuses connections" in done.out
-        assert "fix  Check the port, and that the broker is running." in done.out
-        climbs_again(board.url)
-        told = json.loads(run("console", "--recorder", "--json", board.url).out)
+        head, why, fix = done.out.splitlines()[:3]
+        assert head.split()[1:3] == ["tcp/refused", "once,"]
+        assert head.endswith("s after start 1"), "no time server was heard"
+        assert why.split()[:3] == ["why", "127.0.0.1", "(127.0.0.1)"]
+        assert fix.split()[0] == "fix"
+        fails_at(board.url)
+        (line,) = run("console", "--recorder", "--json", board.url).out.splitlines()
+        told = json.loads(line)
         assert (told["port"], told["verdict"], told["at"]) == (board.url, "tcp/refused", None)
         assert told["evidence"]["port"] == str(made.broker.port)
         assert told["sent"] is False
-        climbs_again(board.url)
-        text = desk.SHED.password
-        assert text
-        assert text.encode() in board.flash.read(0, 4 << 20), "the control"
-        assert text not in json.dumps(told)
+        fails_at(board.url)
+
+
+def test_no_secret_is_in_the_recorder(made: Project, tmp_path: Path) -> None:
+    word = desk.SHED.password
+    assert word
+    with failing(made, tmp_path) as board, connected(board.url) as repl:
+        settings = read(repl, "/firmshake/settings.json")
+        assert settings
+        assert word.encode() in settings, "the control"
+        file = read(repl, recorder.PATH)
+    assert file
+    assert b"tcp fail" in file
+    assert word.encode() not in file
 
 
 def test_a_board_that_never_failed_has_nothing_on_record() -> None:
     with VirtualBoard() as board:
         done = run("console", "--recorder", board.url)
-    assert (done.status, done.out) == (0, "")
-    assert f"the board on {board.url} has no failure on record" in done.err
+        assert (done.status, done.out) == (0, "")
+        assert f"the board on {board.url} has no failure on record" in done.err
 
 
-def test_a_board_whose_repl_is_dead_is_told(made: Project) -> None:
+def test_a_board_whose_repl_is_dead_is_told_and_the_next_is_read(
+    made: Project, tmp_path: Path
+) -> None:
     with (
         VirtualBoard(faults=Faults(dead_repl=True)) as dead,
-        VirtualBoard(wifi=plugged.AIR, faster_than_life=True) as board,
+        failing(made, tmp_path) as board,
     ):
-        board.flash.program(0, desk.flash_of(made))
-        board.press_reset()
-        refused_at(board.url)
         done = run("console", "--recorder", "--json", dead.url, board.url)
-    assert done.status == 1
-    assert dead.url in done.message
-    assert "REPL" in done.message or "says nothing" in done.message
-    assert json.loads(done.out)["port"] == board.url, "the other is read all the same"
+        assert done.status == 1
+        assert dead.url in done.message
+        assert json.loads(done.out)["port"] == board.url
 
 
 @pytest.mark.parametrize("words", [["--reset"], ["--search", "x"], ["--log", "file"]])
@@ -89,32 +101,35 @@ def test_what_has_no_meaning_for_a_recorder_is_refused(words: list[str]) -> None
     assert done.message == "--recorder goes with --baud and --json only"
 
 
-@pytest.mark.parametrize("way", ["repl", "circuitpython-repl", "drive"])
-def test_a_board_with_records_counts_as_provisioned(
+@pytest.mark.parametrize("way", ["repl", "circuitpython-repl"])
+def test_a_board_with_records_counts_as_provisioned_and_a_new_identity_has_none(
     made: Project, tmp_path: Path, way: str
 ) -> None:
-    """CircuitPython may not write while the computer has its drive: then there is no file."""
-    with plugged.WAYS[way](
-        tmp_path,
-    ) as (board, wish, drive):
-        broker = desk.broker(made)
-        with broker:
+    with plugged.WAYS[way](tmp_path) as (board, wish, _):
+        with desk.broker(made):
             first = plugged.provisioned(made, wish, device_id="board-1")
             assert first.verdict.verdict == "ready"
-        refused_at(board.url, 2)
-        if way == "drive":
-            assert drive is not None
-            assert not (drive / "firmshake" / "recorder").exists()
-            return
-        found = recorderdump.fetch(board.url)
-        assert {"ready/closed", "tcp/refused"} & {record.verdict for record in found.records}
+        fails_at(board.url)
+        assert "tcp/refused" in verdicts(board.url)
         with desk.broker(made):
-            notes = Notes()
-            second = plugged.provisioned(made, wish, notes)
-            assert not second.written
-            assert second.serial_number == first.serial_number
-            assert second.verdict.verdict == "ready"
-            forced = plugged.provisioned(made, wish, Notes(), device_id="board-1", force=True)
-            assert forced.written
-        wait_until(lambda: True)
-        assert [r.boot for r in recorderdump.fetch(board.url).records if r.boot > 1] == []
+            second = plugged.provisioned(made, wish)
+            assert (second.written, second.verdict.verdict) == (False, "ready")
+            assert "tcp/refused" in verdicts(board.url)
+            third = plugged.provisioned(made, wish, device_id="board-1", force=True)
+            assert (third.written, third.verdict.verdict) == (True, "ready")
+            assert "tcp/refused" not in verdicts(board.url)
+
+
+def test_what_circuitpython_may_not_write_it_does_without(made: Project, tmp_path: Path) -> None:
+    """The computer has its drive."""
+    with plugged.WAYS["drive"](tmp_path) as (board, wish, drive):
+        assert drive is not None
+        with desk.broker(made):
+            first = plugged.provisioned(made, wish, device_id="board-1")
+            assert first.verdict.verdict == "ready"
+        fails_at(board.url)
+        assert not (drive / "firmshake" / "recorder").exists()
+
+
+def verdicts(url: str) -> list[str]:
+    return [record.verdict for record in recorderdump.fetch(url).records]

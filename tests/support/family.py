@@ -19,6 +19,28 @@ def children() -> dict[int, list[int]]:
     return found
 
 
+def with_environment(setting: str) -> Iterator[int]:
+    """The processes that were started with that setting."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):
+                if setting.encode() in (entry / "environ").read_bytes().split(b"\0"):
+                    yield int(entry.name)
+
+
+def command(pid: int) -> str:
+    """The words with which a process was started; nothing where it is gone."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    return ""
+
+
+def parent(pid: int) -> int:
+    """A process's parent, 0 where it is gone."""
+    fields = _stat(pid)
+    return int(fields[1]) if fields else 0
+
+
 def descent(pid: int, parents: Mapping[int, list[int]]) -> Iterator[int]:
     """A process and all below it."""
     yield pid

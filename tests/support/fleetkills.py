@@ -35,8 +35,8 @@ CHANGES = (
     "end_run",
 )
 
-# a kill of each kind is as likely as its weight: what holds most is killed most
-_WEIGHTS = {"station": 3, "nursery": 1, "worker": 9, "esptool": 7}
+# a kill of each kind is as likely as its weight; with the station all of them go
+WEIGHTS = {"station": 4, "nursery": 2, "worker": 50, "esptool": 44}
 
 
 def main() -> None:
@@ -64,34 +64,29 @@ def main() -> None:
     cli.main()
 
 
-def processes(station: int) -> dict[str, list[int]]:
-    """A station and what works for it, by kind."""
-    parents = family.children()
-    found: dict[str, list[int]] = {kind: [] for kind in _WEIGHTS}
+def processes(station: int, runtime: Path) -> dict[str, list[int]]:
+    """A station and what works for it, by kind: told by its environment, whoever its parent is."""
+    found: dict[str, list[int]] = {kind: [] for kind in WEIGHTS}
     found["station"] = [station]
-    nurseries = [pid for pid in parents.get(station, []) if "forkserver" in _command(pid)]
-    found["nursery"] = nurseries
-    found["worker"] = [pid for nursery in nurseries for pid in parents.get(nursery, [])]
-    found["esptool"] = [
-        pid
-        for worker in found["worker"]
-        for pid in parents.get(worker, [])
-        if "esptool" in _command(pid)
-    ]
+    for pid in family.with_environment(f"FIRMSHAKE_RUNTIME={runtime}"):
+        command = family.command(pid)
+        if "esptool_child" in command:
+            found["esptool"].append(pid)
+        elif "forkserver" in command:
+            kind = "nursery" if family.parent(pid) == station else "worker"
+            found[kind].append(pid)
     return found
 
 
-def kill_one(station: int, dice: random.Random) -> str:
-    """Kill the station or something that works for it; what kind it was, "" where nothing is."""
-    there = {kind: pids for kind, pids in processes(station).items() if pids}
-    if not there:
+def kill_one(station: int, runtime: Path, dice: random.Random) -> str:
+    """Kill the station or something that works for it; what kind it was, "" where none is there."""
+    kind = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    pids = processes(station, runtime)[kind]
+    if not pids:
         return ""
-    kinds = list(there)
-    kind = dice.choices(kinds, [_WEIGHTS[one] for one in kinds])[0]
     with contextlib.suppress(ProcessLookupError):
-        os.kill(dice.choice(there[kind]), signal.SIGKILL)
-        return kind
-    return ""
+        os.kill(dice.choice(pids), signal.SIGKILL)
+    return kind
 
 
 def moments(dice: random.Random, mean_s: float) -> Iterator[None]:
@@ -99,12 +94,6 @@ def moments(dice: random.Random, mean_s: float) -> Iterator[None]:
     while True:
         time.sleep(dice.expovariate(1 / mean_s))
         yield
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-    return ""
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 LIMIT_S = 60  # only a broken test waits so long
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_BEGUN = re.compile(r"(?:\x1b(?:\[[0-9;]*)?)?\Z")
 
 
 class Screen:
@@ -31,7 +34,8 @@ class Screen:
         self._screen, self._end = pty.openpty()
         fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self.before = termios.tcgetattr(self._end)
-        self.text = ""
+        self.text = ""  # without its colours
+        self._begun = ""  # a sequence that may go on
         self._read = 0
         self.process = subprocess.Popen(
             command,
@@ -55,16 +59,16 @@ class Screen:
         """What was printed up to this, from where the last wait ended."""
         while (found := self.text.find(text, self._read)) < 0:
             assert select.select([self._screen], [], [], LIMIT_S)[0], self.text
-            self.text += os.read(self._screen, 4096).decode("utf-8", "replace")
+            self._take()
         end = found + len(text)
         said, self._read = self.text[self._read : end], end
         return said
 
     def end(self) -> int:
         """The exit status, once the program has ended; what it prints on its way is read."""
-        while self.process.poll() is None:
-            self._take()
-        self._take()
+        while self.process.poll() is None or self._says_more():
+            if self._says_more():
+                self._take()
         return self.process.wait()
 
     def close(self) -> None:
@@ -73,9 +77,13 @@ class Screen:
         os.close(self._screen)
         os.close(self._end)
 
+    def _says_more(self) -> bool:
+        return bool(select.select([self._screen], [], [], 0.05)[0])
+
     def _take(self) -> None:
-        while select.select([self._screen], [], [], 0.05)[0]:
-            self.text += os.read(self._screen, 4096).decode("utf-8", "replace")
+        said = self._begun + os.read(self._screen, 4096).decode("utf-8", "replace")
+        self._begun = _BEGUN.search(said)[0]  # type: ignore[index]
+        self.text += _COLOUR.sub("", said.removesuffix(self._begun))
 
 
 def firmshake(*arguments: str, **more: Any) -> Screen:

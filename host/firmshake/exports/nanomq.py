@@ -173,10 +173,10 @@ def _readme(material: Material) -> str:
     notes = {
         "Who gets in": (
             "Clients with a certificate of this fleet's CA whose client id is the certificate's"
-            " common name. Each has devices/<its id>/# and nothing else; firmshake fleet watch, with"
-            f" the name {watcher.NAME}, reads {watcher.TOPICS} and nothing else. Without"
-            " check_identity.py, NanoMQ refuses everybody; with http_auth taken out of the configuration, any board"
-            " could call itself another."
+            " common name. Each has devices/<its id>/# and nothing else; firmshake fleet watch,"
+            f" with the name {watcher.NAME}, reads {watcher.TOPICS} and nothing else. Without"
+            " check_identity.py, NanoMQ refuses everybody; with http_auth taken out of the"
+            " configuration, any board could call itself another."
         ),
         "Revoked devices": (
             "NanoMQ 0.25 reads no list of the revoked: its TLS never loads one. A revoked device"

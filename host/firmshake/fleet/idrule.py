@@ -49,7 +49,7 @@ class Rule:
 
     def check(self, most: int) -> None:
         """Raise Error where it can't make device ids with numbers up to `most`."""
-        made = self.filled(most, _DIGITS)
+        made = self.text if self.fixed else self.filled(most, _DIGITS)
         if not deviceid.is_legal(made):
             self._refuse(made)
 

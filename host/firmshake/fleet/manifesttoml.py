@@ -7,10 +7,11 @@ reads each by itself: that gives every error, and every line. Does no I/O.
 
 from __future__ import annotations
 
+import functools
 import re
 import tomllib
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from firmshake.errors import Error
 from firmshake.fleet import columns, settings
@@ -64,7 +65,7 @@ def parse(lines: _Lines, plan: Planning) -> None:
                 key, said, whole = simple.groups()
                 tables.put(number, key.split("."), int(whole) if said is None else said)
             elif text.lstrip(" \t").startswith("["):
-                tables.open(number, *_heading(_read(text)))
+                tables.open(number, *_heading(text))
             else:
                 statement = _statement(text, left)
                 tables.put(number, *_assignment(statement))
@@ -164,10 +165,11 @@ def _dots(statement: str) -> int:
     return statement.partition("=")[0].count(".")
 
 
-def _heading(found: Mapping[str, object]) -> tuple[tuple[str, ...], bool]:
+@functools.lru_cache(maxsize=16)
+def _heading(text: str) -> tuple[tuple[str, ...], bool]:
     """The names in a header, and whether it begins another table of an array."""
     names: tuple[str, ...] = ()
-    inner: object = found
+    inner: object = _read(text)
     while isinstance(inner, dict) and inner:
         ((name, inner),) = inner.items()
         names += (name,)

@@ -45,7 +45,8 @@ def gather(
 ) -> Known:
     """Return what is secret in a project's folder, in further files, and in the environment.
 
-    Such files are manifests that lie elsewhere. What can't be read is passed over: it won't be in the bundle either.
+    Such files are manifests that lie elsewhere. What can't be read is passed over: it won't be in
+    the bundle either.
     """
     known = Known()
     known.words |= {

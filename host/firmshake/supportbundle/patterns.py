@@ -36,7 +36,8 @@ _NAMED = re.compile(
     r"(?<!wrong_)(?:pass(?:word|wd|phrase|code)|\bpsk|secret|token(?!s?_?type)|api[_-]?key"
     r"|credentials?|private[_-]?key|\bPIN|_PASS)[\w.-]{0,20}"
     r"(?:\\*[\"'])?[ \t]*(?:=>|[:=])[ \t]*"
-    r"(?P<value>\\*\"(?:[^\"\\\n]|\\[^\"\n])*\\*\"|'(?:[^'\\\n]|\\.)*'|[^\s,;&}\"'][^\n,;&}\"]*)",
+    r"(?:\\*\"(?P<double>(?:[^\"\\\n]|\\[^\"\n])*)\\*\"|'(?P<single>(?:[^'\\\n]|\\.)*)'"
+    r"|(?P<bare>[^\s,;&}\"'\\][^\n,;&}\"]*))",
     re.IGNORECASE,
 )
 _OTHERS = (
@@ -60,8 +61,10 @@ def found(text: str) -> Iterator[Span]:
     """Yield where something stands in the text that looks like a secret."""
     for pattern in (_KEY_PEM, _CUT_PEM):
         yield from (match.span() for match in pattern.finditer(text))
-    for pattern in (_NAMED, *_OTHERS):
-        yield from (match.span("value") for match in pattern.finditer(text) if match["value"])
+    for match in _NAMED.finditer(text):
+        yield match.span(match.lastgroup or 0)
+    for pattern in _OTHERS:
+        yield from (match.span("value") for match in pattern.finditer(text))
 
 
 def keys_in(squashed: TextView) -> Iterator[Span]:
@@ -81,7 +84,7 @@ def keys_in(squashed: TextView) -> Iterator[Span]:
 def values(text: str) -> Iterator[str]:
     """Yield what stands behind the names of secrets in a text, without its quotes."""
     for match in _NAMED.finditer(text):
-        value = match["value"].strip().strip("\"'")
+        value = match[match.lastgroup or 0].strip()
         if value.lower() not in _HARMLESS:
             yield value
 

@@ -2,12 +2,16 @@
 
 The file is one open descriptor, so that the board's MicroPython, which inherits it, and the
 bootloader see the same bytes. It needs no name: by default it is memory, and gone with the process.
+
+What is large is done in pieces, or where it lies: of many boards in one process, each on a thread,
+the C library would keep a buffer of that size.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
+import mmap
 import os
 import tempfile
 from pathlib import Path
@@ -16,6 +20,7 @@ from firmshake.errors import Error
 
 SECTOR = 4096
 ERASED = 0xFF
+_ERASED_PIECE = memoryview(bytes([ERASED]) * (1 << 16))
 
 SIZES = {f"{mib}MB": mib << 20 for mib in (1, 2, 4, 8, 16)}
 
@@ -57,14 +62,22 @@ class Flash:
         """Erase every sector that [offset, offset + size) touches."""
         start = offset // SECTOR * SECTOR
         end = min(-(-(offset + size) // SECTOR) * SECTOR, self.size)
-        if size > 0 and start < end:
-            self._write(start, bytes([ERASED]) * (end - start))
+        while size > 0 and start < end:
+            piece = min(end - start, len(_ERASED_PIECE))
+            self._write(start, _ERASED_PIECE[:piece])
+            start += piece
 
     def md5(self, offset: int, size: int) -> bytes:
         """The MD5 of a region, as the bootloader answers it; 16 bytes."""
-        return hashlib.md5(self.read(offset, size), usedforsecurity=False).digest()
+        return hashlib.md5(self.seen(offset, size), usedforsecurity=False).digest()
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def seen(self, offset: int, size: int) -> memoryview:
+        """The bytes from `offset` where they lie; fewer than `size` at the end of the chip."""
+        whole = mmap.mmap(self.descriptor, self.size, access=mmap.ACCESS_READ)
+        # the mapping goes with the last view of it
+        return memoryview(whole)[offset : offset + size]
+
+    def _write(self, offset: int, data: bytes | memoryview) -> None:
         view = memoryview(data)
         while view:
             done = os.pwrite(self.descriptor, view, offset)

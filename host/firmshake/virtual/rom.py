@@ -80,7 +80,7 @@ def _second_stage(flash: Flash, model: Model) -> Foreign | Start:
     firmware.check_image(boot, 0, "bootloader")
     table = partitions.parse(flash.read(partitions.TABLE_OFFSET, partitions.TABLE_SIZE))
     first = firmware.first_app(table)
-    image = flash.read(first.offset, first.size)
+    image = flash.seen(first.offset, first.size)
     firmware.check_image(image, 0, "application")
     app = firmware.app_of(image)
     if app is None or not app.is_micropython:

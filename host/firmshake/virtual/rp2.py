@@ -105,7 +105,7 @@ def starts(board: Pico, flash: Flash) -> bool:
 
 def micropython_version(board: Pico, flash: Flash) -> str:
     """The version of the MicroPython in the flash, empty where it is something else."""
-    return firmware.micropython_version(flash.read(0, board.region.offset))
+    return firmware.micropython_version(flash.seen(0, board.region.offset))
 
 
 def standin(board: Pico, version: str = "v1.26.1") -> bytes:

@@ -1,0 +1,123 @@
+"""`firmshake fleet watch`: what boards report of themselves, live, and kept in the registry."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from firmshake import interrupts
+from firmshake.cli import opening, parameters
+from firmshake.cli.parameters import Seconds
+from firmshake.cli.printer import terminal
+from firmshake.errors import Error
+
+if TYPE_CHECKING:
+    from firmshake.ca.identity import Identity
+    from firmshake.cli.fleet.watchview import Kind
+    from firmshake.fleet.watch import View
+    from firmshake.project import Project
+    from firmshake.registry import Registry
+
+# days that the watcher's certificate is good for
+_DAYS, _MOST_DAYS = 7, 90
+_LONGEST_S = _MOST_DAYS * 86400
+
+
+@click.command()
+@parameters.project_folder
+@click.option(
+    "--for",
+    "seconds",
+    type=Seconds(min=0, max=_LONGEST_S),
+    metavar="SECONDS",
+    help="End after so long. By itself: with Ctrl-C, or the certificate.",
+)
+@click.option(
+    "--days",
+    type=click.IntRange(1, _MOST_DAYS),
+    default=_DAYS,
+    show_default=True,
+    metavar="N",
+    help="How long the watcher's certificate is good for, and the watching lasts at most.",
+)
+@click.option("--plain", is_flag=True, help="A line for each verdict, for logs.")
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line for each verdict.")
+@parameters.passphrase_fd
+def command(
+    folder: Path,
+    seconds: float | None,
+    days: int,
+    plain: bool,
+    as_json: bool,
+    passphrase_fd: int | None,
+) -> None:
+    """Listen to what boards report when they connect, and keep the last verdict of each.
+
+    The CA signs a certificate of a few days for this and is closed again. The broker lets who has
+    it read the boards' reports, and do nothing else. `firmshake fleet status` shows what was kept.
+    """
+    if plain and as_json:
+        raise Error("--plain and --json exclude each other", hint="leave out one", status=2)
+    fleet, registry, identity = _admitted(folder, days, passphrase_fd)
+    kind: Kind = "json" if as_json else "plain" if plain else "auto"
+    from firmshake.cli.fleet import watchview
+
+    with watchview.view(kind, terminal(), fleet.name) as view:
+        missing = _missing_right(fleet)
+        if missing:
+            view.note(missing)
+        try:
+            _watch(fleet, registry, identity, view, seconds)
+        except interrupts.Interrupted:
+            pass  # the usual end; all that was heard is kept
+
+
+def _admitted(
+    folder: Path, days: int, passphrase_fd: int | None
+) -> tuple[Project, Registry, Identity]:
+    """The project, its registry and a certificate; the CA's key is gone when this returns."""
+    from firmshake.fleet import watchidentity
+
+    opened = opening.open_ca(folder, passphrase_fd)
+    now = datetime.now(UTC)
+    made = watchidentity.issue(opened.authority, opened.registry, now=now, days=days)
+    return opened.fleet, opened.registry, made
+
+
+def _watch(
+    fleet: Project, registry: Registry, identity: Identity, view: View, seconds: float | None
+) -> None:
+    from firmshake.fleet import watchidentity
+    from firmshake.fleet.watch import Faults, Watch
+    from firmshake.fleet.watchinbox import Inbox
+    from firmshake.fleet.watchlink import Link
+
+    broker = fleet.broker
+    faults = Faults(view.note)
+    inbox = Inbox(f"mqtt {broker.host}:{broker.port}", faults.tell)
+    link = Link(broker, watchidentity.context(identity, broker), inbox.put, view.note)
+    ends = identity.certificate.not_valid_after_utc
+    Watch(link, inbox, registry, view, faults, ends).run(seconds)
+
+
+def _missing_right(fleet: Project) -> str:
+    """What to add to the project's own rules for mosquitto, where an older firmshake made them."""
+    from firmshake import brokerconfig
+    from firmshake.wording import printable
+
+    path = fleet.broker_folder / "acl"
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""  # another broker, or another's file
+    wanted = [line for line in brokerconfig.WATCHER_ACL.splitlines() if not line.startswith("#")]
+    if all(line in text.splitlines() for line in wanted):
+        return ""
+    lines = "; ".join(wanted)
+    return (
+        f"{printable(str(path))} does not let the watcher read. Add these lines at its end, each on"
+        f" its own, and let mosquitto read them (kill -HUP): {lines}"
+    )

@@ -1,0 +1,578 @@
+"""Who is to be which device: the rules of a claim, leases and fencing, in both databases."""
+
+import multiprocessing
+import os
+import secrets
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+from support.claimmodel import LEASE_S, Device, Lease, Model, Slot
+from support.postgres import Server
+
+from firmshake.ca import authority
+from firmshake.errors import Error
+from firmshake.fleet.planned import Planned
+from firmshake.registry import Claim, ClaimLost, Refusal, Registry, RunRecord
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+_, ISSUING = authority.create("greenhouse", now=NOW)
+
+
+def plan(registry: Registry, *planned: Planned) -> RunRecord:
+    return registry.plan("spring", secrets.token_hex(8), "spring.csv", planned)
+
+
+def ask(
+    registry: Registry, run: RunRecord, unique_id: str, *boards: str, station: str = "bench-1"
+) -> Claim | Refusal:
+    return registry.claim(
+        run.id,
+        unique_id=unique_id,
+        boards=boards,
+        station=station,
+        session=station,
+        lease_s=60.0,
+    )
+
+
+def got(answer: Claim | Refusal) -> Claim:
+    assert isinstance(answer, Claim), answer
+    return answer
+
+
+def refused(answer: Claim | Refusal) -> str:
+    assert isinstance(answer, Refusal), answer
+    assert answer.words
+    return answer.reason
+
+
+def finish(registry: Registry, claim: Claim, state: str) -> None:
+    known = {"unique_id": claim.unique_id, "token": claim.token}
+    registry.record_issued(
+        claim.device_id, ISSUING.issue(claim.device_id, now=datetime.now(UTC)).certificate, **known
+    )
+    registry.set_state(claim.device_id, "written", **known)
+    registry.set_state(claim.device_id, state, **known)
+    registry.release(claim, "proved" if state == "proved" else "failed")
+
+
+def test_a_plan_is_made_once_for_each_digest(registry: Registry) -> None:
+    planned = [Planned("pump-1", line=2), Planned("x-{unique_id}", line=3)]
+    first = registry.plan("spring", "d1", "spring.csv", planned)
+    assert (first.wanted, first.rule, first.ended_at) == (2, None, None)
+    registry.end_run(first.id)
+    assert registry.run(first.id).ended_at is not None
+    assert registry.last_run() is None
+    assert registry.last_run(unfinished=False) == registry.run(first.id)
+    # the same manifest goes on
+    assert registry.plan("spring", "d1", "spring.csv", planned) == first
+    assert registry.plan("autumn", "d2", "autumn.csv", planned).id != first.id
+    assert [run.name for run in registry.runs()] == ["spring", "autumn"]
+    assert [(one.device_id, one.state) for one in registry.devices()] == [("pump-1", "planned")]
+    assert [change.state for change in registry.history("pump-1")] == ["planned"]
+
+
+def test_a_plan_with_an_id_twice_changes_nothing(registry: Registry) -> None:
+    with pytest.raises(Error, match="the same id"):
+        plan(registry, Planned("pump-1"), Planned("pump-1"))
+    assert (registry.runs(), registry.devices()) == ([], [])
+
+
+def test_what_is_proved_with_a_good_certificate_is_done_from_the_start(
+    registry: Registry,
+) -> None:
+    ways = {"good": "proved", "revoked": "proved", "failed": "failed", "moved": "proved"}
+    first = plan(registry, *map(Planned, ways))
+    for name, state in ways.items():
+        finish(registry, got(ask(registry, first, f"board of {name}")), state)
+    (row,) = registry.certificates(device_id="revoked")
+    registry.revoke([row.serial_number], "keyCompromise")
+    again = plan(
+        registry,
+        Planned("good", unique_id="board of good"),
+        Planned("revoked"),
+        Planned("failed"),
+        Planned("moved", unique_id="another board"),
+    )
+    found = {one.slot.device_id: one.slot.status for one in registry.devices_of(again.id)}
+    assert found == {"good": "proved", "revoked": "open", "failed": "open", "moved": "open"}
+
+
+def test_a_board_that_is_wanted_by_its_id_comes_before_any(registry: Registry) -> None:
+    run = plan(registry, Planned("any"), Planned("mine", unique_id="u1", profile="long", line=3))
+    claim = got(ask(registry, run, "u1"))
+    assert (claim.device_id, claim.line, claim.profile) == ("mine", 3, "long")
+    assert claim.known_state == "planned"
+    assert got(ask(registry, run, "u2")).device_id == "any"
+    assert refused(ask(registry, run, "u3")) == "full"
+
+
+def test_a_board_that_no_line_names_is_not_wanted(registry: Registry) -> None:
+    run = plan(registry, Planned("mine", unique_id="u1"))
+    assert refused(ask(registry, run, "u2")) == "not_wanted"
+
+
+def test_a_board_of_another_kind_is_the_wrong_one(registry: Registry) -> None:
+    run = plan(registry, Planned("p", board="pico-w"), Planned("w", "u1", board="pico-w"))
+    assert refused(ask(registry, run, "u2", "esp32")) == "wrong_board"
+    assert refused(ask(registry, run, "u1", "esp32")) == "wrong_board"
+    assert got(ask(registry, run, "u2", "pico", "pico-w")).device_id == "p"
+
+
+def test_a_rule_is_filled_in_by_the_board(registry: Registry) -> None:
+    run = plan(registry, Planned("x-{unique_id}"), Planned("y-{unique_id}", unique_id="A0:B1"))
+    assert got(ask(registry, run, "A0:B1")).device_id == "y-a0b1"
+    assert got(ask(registry, run, "c2")).device_id == "x-c2"
+
+
+def test_a_board_or_device_under_a_claim_is_busy(registry: Registry) -> None:
+    run = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    other = plan(registry, Planned("pump-1", unique_id="u2"))
+    ask(registry, run, "u1", station="west")
+    for answer in (ask(registry, run, "u1"), ask(registry, other, "u2")):
+        assert refused(answer) == "busy"
+        assert "west" in answer.words
+
+
+def test_a_device_of_another_board_is_not_given(registry: Registry) -> None:
+    first = plan(registry, Planned("pump-1"))
+    finish(registry, got(ask(registry, first, "u1")), "proved")
+    moved = plan(registry, Planned("pump-1", unique_id="u2"))
+    answer = ask(registry, moved, "u2")
+    assert refused(answer) == "other_board"
+    assert "u1" in answer.words
+    # the control: the very board gets it
+    assert got(ask(registry, plan(registry, Planned("pump-1")), "u1")).known_state == "proved"
+
+
+def test_a_slot_whose_board_has_failed_goes_to_the_next(registry: Registry) -> None:
+    run = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    first, second = (got(ask(registry, run, name)) for name in ("u1", "u2"))
+    finish(registry, second, "failed")
+    finish(registry, first, "failed")
+    # the board itself tries again with its own
+    assert got(ask(registry, run, "u1")).device_id == first.device_id
+    instead = got(ask(registry, run, "u3"))
+    assert instead.device_id == second.device_id
+    finish(registry, instead, "proved")
+    assert refused(ask(registry, run, "u2")) == "full"
+    assert (row := registry.device(second.device_id))
+    assert row.unique_id == "u3"
+    # what the first board was given is no good any more
+    assert len(list(registry.revoked())) == 1
+
+
+def test_a_run_with_a_rule_makes_slots_until_there_are_enough(registry: Registry) -> None:
+    registry.set_state("p-0002", "planned")
+    run = registry.open_run("bench", "p-{number:04}", 3)
+    ids = [got(ask(registry, run, f"u{n}")).device_id for n in range(3)]
+    assert ids == ["p-0001", "p-0003", "p-0004"]
+    assert refused(ask(registry, run, "u9")) == "full"
+    # the numbers go on in the next run
+    endless = registry.open_run("bench", "p-{number:04}", None)
+    assert got(ask(registry, endless, "u9")).device_id == "p-0005"
+
+
+def test_numbers_that_are_promised_elsewhere_are_left_out(registry: Registry) -> None:
+    registry.claim_numbers("/there", "p", 2)
+    run = registry.open_run("bench", "p-{number:06}", None)
+    assert got(ask(registry, run, "u1")).device_id == "p-000003"
+    assert (claim := registry.claim_numbers("/there", "p", 1).claim)
+    assert claim.first == 4
+
+
+def test_a_board_keeps_the_id_that_it_has(registry: Registry) -> None:
+    registry.set_state("old-name", "proved", unique_id="u1")
+    run = registry.open_run("bench", "p-{number}", 1)
+    claim = got(ask(registry, run, "u1"))
+    assert (claim.device_id, claim.known_state) == ("old-name", "proved")
+    assert refused(ask(registry, run, "u2")) == "full"
+
+
+@pytest.mark.parametrize("bad", ["p-{numbers}", "{", "p-{unique_id.__class__}", "-{number}", ""])
+def test_a_rule_that_makes_no_ids_is_refused(registry: Registry, bad: str) -> None:
+    with pytest.raises(Error):
+        registry.open_run("bench", bad, None)
+    assert registry.runs() == []
+
+
+class Time:
+    """The database's clock, as leases see it."""
+
+    def __init__(self, registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 1000.0
+        monkeypatch.setattr(registry._database, "clock", lambda *_: self.seconds)
+
+
+@pytest.fixture
+def time(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> Time:
+    return Time(registry, monkeypatch)
+
+
+def test_an_expired_claim_is_taken_over_and_its_token_refused(
+    registry: Registry, time: Time
+) -> None:
+    run = plan(registry, Planned("pump-1", unique_id="u1"))
+    dead = got(ask(registry, run, "u1", station="west"))
+    time.seconds += 59
+    assert refused(ask(registry, run, "u1")) == "busy"
+    time.seconds += 2
+    alive = got(ask(registry, run, "u1"))
+    assert alive.device_id == dead.device_id
+    identity = ISSUING.issue("pump-1", now=NOW)
+    for late in (
+        lambda: registry.set_state("pump-1", "proved", token=dead.token),
+        lambda: registry.set_state("pump-1", "written", token=dead.token),
+        lambda: registry.record_issued("pump-1", identity.certificate, token=dead.token),
+        lambda: registry.release(dead, "proved"),
+    ):
+        with pytest.raises(ClaimLost):
+            late()
+    assert (row := registry.device("pump-1"))
+    assert (row.state, row.certificate) == ("planned", None)
+    finish(registry, alive, "proved")
+
+
+def test_a_claim_that_is_renewed_stays(registry: Registry, time: Time) -> None:
+    run = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    claim = got(ask(registry, run, "u1", station="west"))
+    for _ in range(3):
+        time.seconds += 40
+        registry.renew("west", 60)
+    assert refused(ask(registry, run, "u1")) == "busy"
+    finish(registry, claim, "proved")
+
+
+def test_what_has_expired_and_nobody_took_can_still_be_finished(
+    registry: Registry, time: Time
+) -> None:
+    claim = got(ask(registry, plan(registry, Planned("pump-1")), "u1"))
+    time.seconds += 500
+    finish(registry, claim, "proved")
+
+
+def test_dropped_claims_are_free_at_once(registry: Registry) -> None:
+    run = plan(registry, *(Planned(f"pump-{n}") for n in range(3)))
+    claims = [got(ask(registry, run, f"u{n}", station=f"bench-{n}")) for n in range(3)]
+    registry.drop_station("bench-0")
+    registry.drop_session("bench-1")
+    assert registry.status(run.id).stations == {"bench-2": 1}
+    assert registry.status(run.id).slots == {"open": 2, "held": 1}
+    again = [ask(registry, run, f"u{n}") for n in range(3)]
+    assert [got(one).device_id for one in again[:2]] == [one.device_id for one in claims[:2]]
+    assert refused(again[2]) == "busy"
+
+
+def test_the_status_counts_by_state_verdict_and_station(registry: Registry) -> None:
+    run = plan(registry, *(Planned(f"pump-{n}") for n in range(6)))
+    other = registry.open_run("bench", "p-{number}", None)
+    claims = [got(ask(registry, run, f"u{n}")) for n in range(5)]
+    ask(registry, other, "v1", station="west")
+    finish(registry, claims[0], "proved")
+    for claim, verdict in zip(
+        claims[1:4], ["tls/expired", "tcp/refused", "tls/expired"], strict=True
+    ):
+        registry.set_state(claim.device_id, "failed", verdict, token=claim.token)
+        registry.release(claim, "failed")
+    registry.set_state("elsewhere", "failed", "dns/unknown")
+    found = registry.status(run.id)
+    assert found.slots == {"open": 1, "held": 1, "proved": 1, "failed": 3}
+    assert found.open_slots == 1
+    assert list(found.verdicts.items()) == [("tls/expired", 2), ("tcp/refused", 1)]
+    assert found.stations == {"bench-1": 1}
+    assert found.changes[0].device_id == "elsewhere"
+    every = registry.status()
+    assert every.devices == {"planned": 3, "proved": 1, "failed": 4}
+    assert every.verdicts["dns/unknown"] == 1
+    assert every.stations == {"bench-1": 1, "west": 1}
+
+
+def test_the_report_has_every_slot_with_its_device_and_history(registry: Registry) -> None:
+    run = plan(registry, Planned("pump-1", line=2), Planned("x-{unique_id}", line=3))
+    finish(registry, got(ask(registry, run, "u1")), "proved")
+    first, second = registry.devices_of(run.id)
+    assert (first.slot.line, first.slot.status, first.slot.unique_id) == (2, "proved", "u1")
+    assert first.device
+    assert first.device.certificate
+    states = [change.state for change in first.history]
+    assert states == ["planned", "issued", "written", "proved"]
+    assert (second.slot.device_id, second.device, list(second.history)) == (None, None, [])
+
+
+def test_a_long_report_comes_in_pages(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firmshake.registry.fleetreport._PAGE", 3)
+    run = plan(registry, *(Planned(f"pump-{n:02}", line=n) for n in range(10)))
+    assert [one.slot.line for one in registry.devices_of(run.id)] == list(range(10))
+
+
+# many at once
+
+
+def _station(place: Path | str, run: int, part: int, boards: list[str], out: Any) -> None:
+    """Claim for every board, though others want the same ones, and keep what was given."""
+    registry = Registry.open(place)
+    for name in boards:
+        while True:
+            answer = registry.claim(
+                run,
+                unique_id=name,
+                boards=["esp32"],
+                station=f"s{part}",
+                session=f"s{part}",
+                lease_s=600,
+            )
+            if not isinstance(answer, Claim):
+                break
+            out.put((answer.device_id, answer.unique_id, answer.slot))
+            break
+
+
+@pytest.mark.parametrize("kind", ["manifest", "rule"])
+def test_eight_stations_get_every_device_and_board_once(place: Path | str, kind: str) -> None:
+    registry = Registry.create(place)
+    boards = [f"u{n:02}" for n in range(40)]
+    if kind == "manifest":
+        run = plan(registry, *(Planned(f"pump-{n:02}") for n in range(40)))
+    else:
+        run = registry.open_run("bench", "pump-{number:02}", 40)
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    # each starts elsewhere in the list, and all want all of them
+    orders = [boards[5 * part :] + boards[: 5 * part] for part in range(8)]
+    stations = [
+        context.Process(target=_station, args=(place, run.id, part, order, out))
+        for part, order in enumerate(orders)
+    ]
+    for station in stations:
+        station.start()
+    given = [out.get(timeout=120) for _ in boards]
+    for station in stations:
+        station.join()
+        assert station.exitcode == 0
+    assert out.empty()
+    for which in zip(*given, strict=True):
+        assert max(Counter(which).values()) == 1
+    assert {unique for _, unique, _ in given} == set(boards)
+    status = registry.status(run.id)
+    assert status.slots == {"held": 40}
+    assert sum(status.stations.values()) == 40
+
+
+def _die_with_a_claim(place: Path | str, run: int, out: Any) -> None:
+    registry = Registry.open(place)
+    claim = registry.claim(
+        run, unique_id="u1", boards=[], station="dead", session="dead", lease_s=0.2
+    )
+    out.put(claim)
+    out.close()
+    out.join_thread()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_claim_of_a_process_that_was_killed_expires(place: Path | str) -> None:
+    """By the real clock: that of the machine, or of PostgreSQL."""
+    registry = Registry.create(place)
+    run = plan(registry, Planned("pump-1", unique_id="u1"))
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    process = context.Process(target=_die_with_a_claim, args=(place, run.id, out))
+    process.start()
+    dead = out.get(timeout=60)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    while isinstance(answer := ask(registry, run, "u1"), Refusal):
+        assert answer.reason == "busy"
+    assert answer.device_id == dead.device_id == "pump-1"
+    with pytest.raises(ClaimLost):
+        registry.set_state("pump-1", "written", token=dead.token)
+
+
+# against a model
+
+BOARDS = {"u0": ["esp32"], "u1": ["esp32", "esp32-s3"], "u2": ["pico-w"], "u3": ["esp32"]}
+
+
+class Machine(RuleBasedStateMachine):
+    """A registry and the model, told the same."""
+
+    claims = Bundle("claims")
+    made: Callable[[], Registry]
+    rule_for: str | None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registry = self.made()
+        self.model, self.run = self.begun()
+        self.registry._database.clock = lambda *_: self.model.now
+        self.moment = NOW
+        self.registry._clock = lambda: self.moment
+
+    def begun(self) -> tuple[Model, int]:
+        if self.rule_for:
+            run = self.registry.open_run("m", self.rule_for, 3)
+            return Model([], {}, self.rule_for, 3), run.id
+        slots = [
+            Slot("a"),
+            Slot("b", board="esp32"),
+            Slot("c", wanted="u0"),
+            Slot("d", board="pico-w"),
+        ]
+        planned = [Planned(s.device, unique_id=s.wanted, board=s.board) for s in slots]
+        return Model(slots, {s.device: Device() for s in slots}), plan(self.registry, *planned).id
+
+    def ticked(self) -> int:
+        self.model.tick += 1
+        self.moment = NOW + timedelta(minutes=self.model.tick)
+        return self.model.tick
+
+    @rule(target=claims, unique=st.sampled_from(sorted(BOARDS)), session=st.sampled_from("st"))
+    def claim(self, unique: str, session: str) -> Claim | None:
+        self.ticked()
+        self.model.tick -= 1
+        self.model.sweep()
+        self.ticked()
+        expected = self.model.claim(unique, BOARDS[unique])
+        answer = self.registry.claim(
+            self.run,
+            unique_id=unique,
+            boards=BOARDS[unique],
+            station=session,
+            session=session,
+            lease_s=LEASE_S,
+        )
+        if isinstance(answer, Refusal):
+            assert answer.reason == expected
+            return None
+        assert not isinstance(expected, str), (expected, answer)
+        number, device = expected
+        assert answer.device_id == device
+        if number == len(self.model.slots):
+            self.model.slots.append(Slot(device))
+            if device.startswith("n-"):
+                self.model.number = max(self.model.number, int(device[2:]))
+        slot = self.model.slots[number]
+        slot.device, slot.unique, slot.status = device, unique, "held"
+        slot.changed = self.model.tick
+        self.model.devices.setdefault(device, Device(changed=self.model.tick))
+        assert answer.known_state == self.model.devices[device].state
+        expires = self.model.now + LEASE_S
+        self.model.leases[device] = Lease(unique, session, answer.token, expires, number)
+        return answer
+
+    @rule(claim=claims, state=st.sampled_from(["written", "proved", "failed"]))
+    def change(self, claim: Claim | None, state: str) -> None:
+        if claim is None:
+            return
+        self.ticked()
+        if not self.holds(claim):
+            with pytest.raises(ClaimLost):
+                self.registry.set_state(claim.device_id, state, token=claim.token)
+            return
+        self.registry.set_state(
+            claim.device_id, state, unique_id=claim.unique_id, token=claim.token
+        )
+        self.model.devices[claim.device_id] = Device(state, claim.unique_id, self.model.tick)
+
+    @rule(claim=consumes(claims), status=st.sampled_from(["open", "proved", "failed"]))
+    def release(self, claim: Claim | None, status: Any) -> None:
+        if claim is None:
+            return
+        self.ticked()
+        if not self.holds(claim):
+            with pytest.raises(ClaimLost):
+                self.registry.release(claim, status)
+            return
+        self.registry.release(claim, status)
+        slot = self.model.slots[self.model.leases.pop(claim.device_id).slot]
+        slot.status, slot.changed = status, self.model.tick
+
+    @rule(seconds=st.sampled_from([3.0, 11.0]))
+    def wait(self, seconds: float) -> None:
+        self.model.now += seconds
+
+    @rule(session=st.sampled_from("st"))
+    def renew(self, session: str) -> None:
+        self.registry.renew(session, LEASE_S)
+        for lease in self.model.leases.values():
+            if lease.session == session:
+                lease.expires = self.model.now + LEASE_S
+
+    @rule(session=st.sampled_from("st"))
+    def drop(self, session: str) -> None:
+        self.ticked()
+        self.model.tick -= 1
+        self.model.drop(lambda lease: lease.session == session)
+        self.registry.drop_session(session)
+
+    def holds(self, claim: Claim) -> bool:
+        lease = self.model.leases.get(claim.device_id)
+        return lease is not None and lease.token == claim.token
+
+    @invariant()
+    def agrees(self) -> None:
+        found = [one.slot for one in self.registry.devices_of(self.run)]
+        assert [(s.device_id, s.unique_id, s.status) for s in found] == [
+            (s.device, s.unique, s.status) for s in self.model.slots
+        ]
+        states = Counter(device.state for device in self.model.devices.values())
+        assert self.registry.status().devices == states
+
+
+@contextmanager
+def machine(made: Callable[[], Registry], rule_for: str | None) -> Iterator[type[Machine]]:
+    yield type("Case", (Machine,), {"made": staticmethod(made), "rule_for": rule_for})
+
+
+@pytest.mark.parametrize("rule_for", [None, "n-{number}"])
+def test_claims_in_a_file_keep_to_the_model(tmp_path: Path, rule_for: str | None) -> None:
+    def made() -> Registry:
+        return Registry.create(tmp_path / f"{secrets.token_hex(8)}.sqlite")
+
+    _explore(made, rule_for, 40)
+
+
+@pytest.mark.parametrize("rule_for", [None, "n-{number}"])
+def test_claims_in_postgresql_keep_to_the_model(
+    postgres_server: Server, rule_for: str | None
+) -> None:
+    with postgres_server.database("model") as url:
+        Registry.create(url)
+        _explore(lambda: _emptied(url), rule_for, 15)
+
+
+def _emptied(url: str) -> Registry:
+    registry = Registry.open(url)
+    with registry._database.transaction() as connection:
+        connection.exec_driver_sql(
+            "TRUNCATE devices, runs, slots, claims, numbers, history CASCADE"
+        )
+    return registry
+
+
+def _explore(made: Callable[[], Registry], rule_for: str | None, examples: int) -> None:
+    with machine(made, rule_for) as case:
+        run_state_machine_as_test(
+            case,
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=25,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
