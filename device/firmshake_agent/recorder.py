@@ -75,7 +75,7 @@ class Recorder:
         try:
             self._load()
         except Exception:
-            pass  # no file, or another's
+            pass  # lines that are intact, and another's
 
     def _load(self) -> None:
         head = self._slot(0)
@@ -96,13 +96,12 @@ class Recorder:
         self._seq = max(self._seq, self._seq_kept)
 
     def _slot(self, number: int) -> "tuple | None":
-        """What parse_line makes of a slot. Raises OSError."""
-        with open(self._path, "rb") as file:
-            file.seek(number * SLOT)
-            data = file.read(SLOT)
+        """What parse_line makes of a slot; None where there is none."""
         try:
-            return parse_line(str(data, "utf-8"))
-        except ValueError:  # not UTF-8
+            with open(self._path, "rb") as file:
+                file.seek(number * SLOT)
+                return parse_line(str(file.read(SLOT), "utf-8"))
+        except (OSError, ValueError):  # ValueError: not UTF-8
             return None
 
     # recording

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from firmshake.errors import Error
-from firmshake.newfile import PRIVATE
+from firmshake.newfile import PRIVATE, sync_folder
 
 
 @contextlib.contextmanager
@@ -22,6 +22,7 @@ def folder(path: Path) -> Iterator[None]:
     """
     with contextlib.suppress(FileExistsError):
         path.mkdir(mode=0o700)
+        sync_folder(path.parent)
     handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _lock(handle, path)

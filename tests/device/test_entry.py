@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from firmshake_agent import agent
+from firmshake_agent.recorder import Recorder
 
 DEVICE = Path(agent.__file__).parents[1]
 
@@ -21,18 +22,21 @@ DEVICE = Path(agent.__file__).parents[1]
 def test_the_interpreters_name_chooses_the_runtime(
     monkeypatch: pytest.MonkeyPatch, name: str, module: str
 ) -> None:
-    ran: list[object] = []
+    ran: list[tuple[object, ...]] = []
     written: list[str] = []
     made = ModuleType(module)
-    made.Runtime = lambda: module  # type: ignore[attr-defined]
+    board = SimpleNamespace(name=module)
+    made.Runtime = lambda: board  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, f"firmshake_agent.{module}", made)
     interpreter = SimpleNamespace(
         implementation=SimpleNamespace(name=name), stdout=SimpleNamespace(write=written.append)
     )
     monkeypatch.setattr(agent, "sys", interpreter)
-    monkeypatch.setattr(agent, "run", lambda runtime, source, write: ran.append(runtime))
+    monkeypatch.setattr(agent, "run", lambda runtime, *others: ran.append((runtime, *others)))
     agent.main()
-    assert ran == [module]
+    ((runtime, _, _, recorder),) = ran
+    assert runtime is board
+    assert isinstance(recorder, Recorder)
     assert written == ["\n"]
 
 

@@ -216,6 +216,53 @@ def test_a_packet_is_sent_as_one_when_its_answer_is_awaited() -> None:
     assert line.written == [b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"]
 
 
+PUBACK = b"\x40\x02\x00\x01"
+SECOND = b"\x40\x02\x00\x02"  # the first number was SUBSCRIBE's
+
+
+def test_an_acknowledgement_that_is_owed_is_taken_once() -> None:
+    made = link(Line(CONNACK, PUBACK, PUBACK))
+    made.unacknowledged = 1
+    assert [next_packet(made), next_packet(made)] == [CONNACK, PUBACK]
+    with pytest.raises(Ended, match="broken"):
+        next_packet(made)
+
+
+def test_an_acknowledgement_of_another_size_is_none() -> None:
+    made = link(Line(CONNACK, b"\x40\x03\x00\x01\x00"))
+    made.unacknowledged = 1
+    assert next_packet(made) == CONNACK
+    with pytest.raises(Ended, match="broken"):
+        next_packet(made)
+
+
+def test_a_large_piece_is_sent_behind_what_waits_and_is_not_kept() -> None:
+    line = Line()
+    made = link(line)
+    large = bytes(500)
+    made.send(b"\x32\x05")
+    made.send(b"topic")
+    assert line.written == []
+    assert made.send(memoryview(large)) == 500
+    assert line.written == [b"\x32\x05topic", large]
+    assert made.forget(), "no packet is torn"
+
+
+def test_where_memory_ends_in_the_middle_of_a_packet_it_is_torn() -> None:
+    line = Line()
+    made = link(line)
+    made.send(b"\x32\x05")
+    assert made.forget(), "nothing of it was sent"
+
+    def poor(data: bytes) -> int:
+        raise MemoryError
+
+    line.write = poor  # type: ignore[method-assign]
+    with pytest.raises(MemoryError):
+        made.send(bytes(500))
+    assert not made.forget()
+
+
 def test_closing_sends_the_goodbye_and_never_raises() -> None:
     line = Line()
     made = link(line)
@@ -347,3 +394,77 @@ def test_a_message_that_is_no_text_or_empty_ends_no_session() -> None:
 
     failure = ended(handle)
     assert (failure.stage, failure.cause) == ("ready", "closed")
+
+
+def told(answer: bytes, rest: bytes = b"") -> tuple[bool | Failure, Failure | None]:
+    """What `tell` gives where a broker answers so, and how a session after it ends.
+
+    `rest` comes before the answer to the next ping, which never comes.
+    """
+
+    def handle(connection: socket.socket) -> None:
+        small = smallbroker.broker()
+        relay = Answering(connection, answer, rest)
+        small(relay)  # type: ignore[arg-type]
+
+    made = handshake.server_context("1.2", clients=handshake.fleet())
+    with servers.tls(made, handle) as port:
+        settings = pki.settings(port, keepalive=1, limit_ms=500)
+        climb = Climb(Runtime(), Quiet(), Source(settings))
+        climb.up()
+        try:
+            assert climb.session is not None
+            given = climb.session.tell("diag", b"x")
+        except Failure as failure:
+            climb.close()
+            return failure, None
+        try:
+            climb.hold()
+        except Failure as failure:
+            return given, failure
+        finally:
+            climb.close()
+    raise AssertionError("it does not end")
+
+
+class Answering:
+    """A connection to a board whose message with QoS 1 gets an answer of its own."""
+
+    def __init__(self, connection: socket.socket, answer: bytes, rest: bytes) -> None:
+        self._connection = connection
+        self._answer = answer
+        self._rest = rest
+
+    def recv(self, size: int) -> bytes:
+        return self._connection.recv(size)
+
+    def sendall(self, data: bytes) -> None:
+        if data[:1] == b"\x32":
+            data = self._answer
+            if data == b"close":
+                self._connection.close()
+                raise OSError
+        elif data == smallbroker.PINGRESP:
+            data = self._rest
+        if data:
+            self._connection.sendall(data)
+
+
+def test_a_message_that_is_acknowledged_is_told() -> None:
+    given, failure = told(SECOND)
+    assert given is True
+    assert failure is not None
+    assert (failure.stage, failure.cause) == ("ready", "keepalive_timeout"), "nothing else is wrong"
+
+
+def test_a_message_that_is_not_acknowledged_costs_nothing_and_may_be_later() -> None:
+    given, failure = told(b"", rest=SECOND)
+    assert given is False
+    assert failure is not None
+    assert (failure.stage, failure.cause) == ("ready", "keepalive_timeout")
+
+
+def test_a_broker_that_closes_at_the_message_ends_the_session() -> None:
+    given, _ = told(b"close")
+    assert isinstance(given, Failure)
+    assert (given.stage, given.cause) == ("ready", "closed")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from firmshake import recorder as recording
 from firmshake_agent import recorder as module
 from firmshake_agent.failure import Failure
 from firmshake_agent.line import parse_line
@@ -279,6 +281,14 @@ def test_what_cannot_be_written_is_kept_in_memory_and_published(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_was_deleted_costs_its_records_alone(path: Path) -> None:
+    recorder = made(path)
+    fail(recorder, "refused")
+    path.unlink()
+    fail(recorder, "timeout")
+    assert [record["verdict"] for record in reached(recorder, Session()).records] == ["tcp/timeout"]
+
+
 def test_a_write_that_fails_is_not_tried_at_each_failure(path: Path) -> None:
     path.mkdir()  # nobody can write a file there
     board = Board()
@@ -294,6 +304,35 @@ def test_a_write_that_fails_is_not_tried_at_each_failure(path: Path) -> None:
         fail(recorder, "refused")
         board.ms += 60000
     assert [ms // 60000 for ms in tries] == [0, 1, 11, 31]
+
+
+# what docs/serial-protocol.md says of it
+
+
+def test_the_document_has_the_numbers_and_a_message_as_they_are(path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "serial-protocol.md").read_text("utf-8")
+    section = text.split("## The flight recorder\n")[1].split("\n## ")[0]
+    assert f"{SIZE} bytes: nine slots of {SLOT}" in section
+    assert (KEPT, f"{MOST_WRITES:,} writes" in section) == (8, True)
+    (example,) = re.findall(r"```json\n(.*)\n```", section)
+    assert len(example) <= MESSAGE
+    assert f"at most {MESSAGE} bytes" in section
+    recorder = made(path)
+    fail(recorder, "refused", host="h")
+    (message,) = reached(recorder, Session()).told
+    shown = json.loads(example)
+    assert shown.keys() == message.keys()
+    assert shown["ready"].keys() == message["ready"].keys()
+    assert shown["records"][0].keys() == message["records"][0].keys()
+    # the same record as the file's, read by the host
+    block = section.split("```\n")[1].encode()
+    (record,) = recording.parse(block).records
+    (told,) = shown["records"]
+    assert (record.seq, record.boot, record.count) == (told["seq"], told["boot"], told["n"])
+    assert (record.verdict, record.event.evidence) == (told["verdict"], told["ev"])
+    assert record.at is not None
+    assert record.at.timestamp() == told["at"]
+    assert not record.sent
 
 
 # what is published

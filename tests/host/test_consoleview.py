@@ -92,7 +92,7 @@ def test_each_line_has_its_boards_name_before_it_and_the_columns_are_aligned() -
         "ttyACM10 | ✓ dns           31 ms  10.0.0.7\n"
         "shed-1   | ✓ dns           31 ms  10.0.0.7\n"
     )
-    assert shown.show(say(A, Output(b"hello\r\n"))) == "ttyUSB0  | hello\n"
+    assert shown.show(say(A, Output(b"hello\r\n"), "shed-1")) == "shed-1   | hello\n"
 
 
 def test_a_failure_is_one_block_each_line_of_it_with_the_name() -> None:
@@ -129,7 +129,7 @@ def test_what_becomes_of_a_port_is_said_with_the_boards_name() -> None:
     items: list[Item] = [refused, Opened(), NotReset(Error("cannot reset", hint="press RESET"))]
     assert shown.show(*[say(A, item) for item in items]) == ""
     shown.show(say(A, Lost("the board on /dev/ttyUSB0 went away"), "shed-1"), say(A, Back()))
-    shown.show(say(A, Dropped(12)))
+    shown.show(say(A, Dropped(12)), say(A, Dropped(1), "shed-2"))
     assert shown.notes == (
         "ttyUSB0 | firmshake: there is no port /dev/ttyUSB0; waiting for it\n"
         "ttyUSB0 |   check the cable\n"
@@ -137,8 +137,9 @@ def test_what_becomes_of_a_port_is_said_with_the_boards_name() -> None:
         "ttyUSB0 | firmshake: cannot reset\n"
         "ttyUSB0 |   press RESET\n"
         "shed-1  | firmshake: the board on /dev/ttyUSB0 went away; waiting for it to come back\n"
-        "ttyUSB0 | firmshake: /dev/ttyUSB0 is back\n"
-        "ttyUSB0 | firmshake: 12 lines were left out here\n"
+        "shed-1? | firmshake: /dev/ttyUSB0 is back\n"
+        "shed-1? | firmshake: 12 lines were left out here\n"
+        "shed-2  | firmshake: 1 line was left out here\n"
     )
 
 
@@ -172,8 +173,19 @@ def test_a_long_name_keeps_its_end_and_a_strange_one_is_written_out() -> None:
 
 
 def test_the_time_at_which_it_came_stands_before_each_line_where_asked_for() -> None:
-    said = Shown(times=True).show(say(A, EXPIRED), say(A, Output(b"hello\n")))
+    shown = Shown(times=True)
+    said = shown.show(say(A, EXPIRED), say(A, Output(b"hello\n")), say(A, Back())) + shown.notes
+    assert "hello" in said
+    assert "is back" in said
     assert all(re.match(r"\d\d:\d\d:\d\d ttyUSB0 \| ", line) for line in said.splitlines())
+
+
+def test_a_note_on_a_narrow_terminal_is_wrapped_behind_the_name() -> None:
+    shown = Shown(colour="", width=50)
+    shown.show(say(A, Lost("the board on /dev/ttyUSB0 went away")))
+    said = re.sub(r"\x1b\[[0-9;]*m", "", shown.notes).splitlines()
+    assert len(said) > 1
+    assert all(line.startswith("ttyUSB0 | ") and len(line) <= 50 for line in said)
 
 
 def test_one_port_alone_needs_no_name() -> None:

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs12
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmshake import watcher
 from firmshake.ca import authority, certificate
 from firmshake.exports import (
     TARGETS,
@@ -437,11 +438,6 @@ def test_the_watcher_reads_reports_and_nothing_else() -> None:
     assert not may("queue", "mqtt-subscription-pumpqos1", "write")
     for key in ("devices.#", "#", "devices.pump.diag", f"devices.{watcher.NAME}.diag"):
         assert not may("topic", "amq.topic", "read", key), key
-
-
-def test_no_device_is_called_as_the_watcher() -> None:
-    assert not deviceid.is_legal(watcher.NAME)
-    assert deviceid.is_legal(watcher.NAME.strip("_"))
 
 
 @given(st.text(max_size=40), st.text(max_size=20).filter(lambda user: user != watcher.NAME))

@@ -106,7 +106,7 @@ def test_the_digest_is_the_files_and_with_a_prefix_in_an_id_the_prefixes_too() -
         ("id\na-{unique_id:04}\n", [(2, "{unique_id} has no width")]),
         ("id\na-{number\n", [(2, "a brace without its other")]),
         ("id\na-}\n", [(2, "a brace without its other")]),
-        ("id\n_{number}\n", [(2, "makes what can't be a device id")]),
+        ("id\n_{number}\n", [(2, "can't be a device id, and '_{number}' makes such")]),
         ("id\n{unique_id}" + "x" * 49, [(2, "has 65 characters")]),
         ("id,count\na,2\n", [(2, "the id is the same for all")]),
         ("id,count\na{number},0\n", [(2, "count must be a whole number")]),

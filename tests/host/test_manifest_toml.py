@@ -109,6 +109,7 @@ def test_keys_may_be_written_in_every_way_that_toml_has() -> None:
         (DEVICE + "clock.ntp = [\n'x',\nx]\n", [(5, "no TOML: invalid value, at column 1")]),
         (DEVICE + "# \x01\n[[device]]\nid = 'b' 'c'\n", [(3, "no TOML"), (5, "no TOML")]),
         (DEVICE + "[device.wifi\n[[device]\n", [(3, "no TOML"), (4, "no TOML")]),
+        (DEVICE + "[[device]\nid = 'a'\n" + DEVICE, [(3, "no TOML"), (6, "the id 'a'")]),
         (DEVICE + "x" + ".x" * 9000 + " = 1\n", [(3, "too many dots")]),
         (DEVICE + "x = " + "[" * 9000 + "\n", [(3, "no TOML")]),
         (DEVICE + "x = " + "9" * 9000 + "\n", [(3, "no TOML: no such number")]),

@@ -232,12 +232,14 @@ def test_boards_climb_side_by_side_and_one_is_unplugged_and_back(
         boards[0].unplug()
         said += lines_until(run, f"the board on {urls[0]} went away")
         boards[0].replug()
-        said += lines_until(run, f"{urls[0]} is back")
+        said += lines_until(run, ("shed-1?", f"{urls[0]} is back"))
+        boards[0].press_reset()
         said += lines_until(run, ("shed-1", "ready"))
         run.send_signal(signal.SIGINT)
         assert run.wait(LIMIT_S) == 0
     names = {line.partition(" | ")[0].strip() for line in said[1:]}
-    assert names <= {"shed-1", "shed-2", "shed-3", *(url.partition("://")[2] for url in urls)}
+    ports = {url.partition("://")[2] for url in urls}
+    assert names - ports == {"shed-1", "shed-1?", "shed-2", "shed-3"}
     for board, verdict in zip(boards, ("ready", "ready", "wifi/ap_not_found"), strict=True):
         log = logs / f"127.0.0.1-{board.port}.log"
         explained = desk.firmshake("explain", str(log), cwd=tmp_path, passphrase=None)
@@ -250,32 +252,29 @@ def test_without_a_port_all_boards_are_heard_and_one_that_comes_later_too(
     runtime = tmp_path / "runtime"
     monkeypatch.setenv(bench.FOLDER_VARIABLE, str(runtime))
     announcement = bench.Announcement()
+    boards = [provisioned("shed-1"), provisioned("shed-2")]
     sights = [
         bench.Sight(
-            number=number,
-            board="esp32",
-            runtime="micropython",
-            shows="adapter",
-            port=provisioned(f"shed-{number}").port,
+            number=number, board="esp32", runtime="micropython", shows="adapter", port=board.port
         )
-        for number in (1, 2)
+        for number, board in enumerate(boards, 1)
     ]
     try:
         announcement.tell(sights[:1])
         with piped(sys.executable, "-c", _ALL, "console", "--json") as run:
-            lines_until(run, f"listening to rfc2217://127.0.0.1:{sights[0].port}")
+            lines_until(run, f"listening to {boards[0].url}")
             announcement.tell(sights)
-            said = lines_until(run, f"listening to rfc2217://127.0.0.1:{sights[1].port}")
-            said += lines_until(run, '"device": "shed-1"', '"device": "shed-2"')
+            lines_until(run, f"listening to {boards[1].url}")
+            for board in boards:
+                board.press_reset()
+            said = lines_until(run, '"device": "shed-1"', '"device": "shed-2"')
             run.send_signal(signal.SIGINT)
             assert run.wait(LIMIT_S) == 0
     finally:
         announcement.close()
     events = [json.loads(line) for line in said if line.startswith("{")]
     found = {(event["port"], event["device"]) for event in events if event["device"]}
-    assert found == {
-        (f"rfc2217://127.0.0.1:{sight.port}", f"shed-{sight.number}") for sight in sights
-    }
+    assert found == {(boards[0].url, "shed-1"), (boards[1].url, "shed-2")}
 
 
 def test_only_failures_of_real_boards(provisioned: Provisioned) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import random
 import re
 import signal
@@ -18,7 +19,8 @@ from support.fleetdesk import Bench
 FEW = 1
 MANY = 32
 KILLS = 200
-MEAN_S = 0.25
+MEAN_S = 0.5
+QUIET_S = 240
 # SEC1 (RFC 5915) and PKCS#8 (RFC 5958), as DER and as PEM
 KEYS = re.compile(
     rb"\x30.\x02\x01\x01\x04\x20|\x30.\x02\x01\x00\x30\x13\x06\x07|-----BEGIN (EC )?PRIV"
@@ -42,6 +44,11 @@ def finished(bench: Bench, count: int) -> None:
     fleetdesk.accounts(bench.registry, devices)
     assert bench.registry.altered() == []
     assert keys_on_disk(bench) == set()
+
+
+def still_going() -> None:
+    """Let the time in which a test must end begin anew: this one is long."""
+    faulthandler.dump_traceback_later(QUIET_S, exit=True)
 
 
 def keys_on_disk(bench: Bench) -> set[str]:
@@ -95,6 +102,7 @@ def test_killed_at_random_moments_it_is_resumed(bench: Bench) -> None:
                     break
                 if kind := fleetkills.kill_one(station.pid, bench.runtime, dice):
                     killed[kind] += 1
+                    still_going()
         if bench.registry.last_run() is not None:
             arguments = ["run", "--resume", "--plain"]
         elif station.returncode == 0:
@@ -102,4 +110,5 @@ def test_killed_at_random_moments_it_is_resumed(bench: Bench) -> None:
     assert set(killed) == set(fleetkills.WEIGHTS)
     if bench.registry.last_run() is None:
         bench.registry.open_run("again", "again-{number:06}", MANY)
+    still_going()
     finished(bench, MANY)

@@ -1,7 +1,6 @@
 """Who is to be which device: the rules of a claim, leases and fencing, in both databases."""
 
 import multiprocessing
-import os
 import secrets
 import signal
 from collections import Counter
@@ -22,6 +21,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from support.claimants import claim_all, die_with_a_claim
 from support.claimmodel import LEASE_S, Device, Lease, Model, Slot
 from support.postgres import Server
 
@@ -31,6 +31,8 @@ from firmshake.fleet.planned import Planned
 from firmshake.registry import Claim, ClaimLost, Refusal, Registry, RunRecord
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+# the clock of these tests is a minute further at each look
+DAY_S = 86400.0
 _, ISSUING = authority.create("greenhouse", now=NOW)
 
 
@@ -39,7 +41,12 @@ def plan(registry: Registry, *planned: Planned) -> RunRecord:
 
 
 def ask(
-    registry: Registry, run: RunRecord, unique_id: str, *boards: str, station: str = "bench-1"
+    registry: Registry,
+    run: RunRecord,
+    unique_id: str,
+    *boards: str,
+    station: str = "bench-1",
+    lease_s: float = DAY_S,
 ) -> Claim | Refusal:
     return registry.claim(
         run.id,
@@ -47,7 +54,7 @@ def ask(
         boards=boards,
         station=station,
         session=station,
-        lease_s=60.0,
+        lease_s=lease_s,
     )
 
 
@@ -229,7 +236,7 @@ def test_an_expired_claim_is_taken_over_and_its_token_refused(
     registry: Registry, time: Time
 ) -> None:
     run = plan(registry, Planned("pump-1", unique_id="u1"))
-    dead = got(ask(registry, run, "u1", station="west"))
+    dead = got(ask(registry, run, "u1", station="west", lease_s=60))
     time.seconds += 59
     assert refused(ask(registry, run, "u1")) == "busy"
     time.seconds += 2
@@ -251,7 +258,7 @@ def test_an_expired_claim_is_taken_over_and_its_token_refused(
 
 def test_a_claim_that_is_renewed_stays(registry: Registry, time: Time) -> None:
     run = plan(registry, Planned("pump-1"), Planned("pump-2"))
-    claim = got(ask(registry, run, "u1", station="west"))
+    claim = got(ask(registry, run, "u1", station="west", lease_s=60))
     for _ in range(3):
         time.seconds += 40
         registry.renew("west", 60)
@@ -262,7 +269,7 @@ def test_a_claim_that_is_renewed_stays(registry: Registry, time: Time) -> None:
 def test_what_has_expired_and_nobody_took_can_still_be_finished(
     registry: Registry, time: Time
 ) -> None:
-    claim = got(ask(registry, plan(registry, Planned("pump-1")), "u1"))
+    claim = got(ask(registry, plan(registry, Planned("pump-1")), "u1", lease_s=60))
     time.seconds += 500
     finish(registry, claim, "proved")
 
@@ -324,25 +331,6 @@ def test_a_long_report_comes_in_pages(registry: Registry, monkeypatch: pytest.Mo
 # many at once
 
 
-def _station(place: Path | str, run: int, part: int, boards: list[str], out: Any) -> None:
-    """Claim for every board, though others want the same ones, and keep what was given."""
-    registry = Registry.open(place)
-    for name in boards:
-        while True:
-            answer = registry.claim(
-                run,
-                unique_id=name,
-                boards=["esp32"],
-                station=f"s{part}",
-                session=f"s{part}",
-                lease_s=600,
-            )
-            if not isinstance(answer, Claim):
-                break
-            out.put((answer.device_id, answer.unique_id, answer.slot))
-            break
-
-
 @pytest.mark.parametrize("kind", ["manifest", "rule"])
 def test_eight_stations_get_every_device_and_board_once(place: Path | str, kind: str) -> None:
     registry = Registry.create(place)
@@ -356,7 +344,7 @@ def test_eight_stations_get_every_device_and_board_once(place: Path | str, kind:
     # each starts elsewhere in the list, and all want all of them
     orders = [boards[5 * part :] + boards[: 5 * part] for part in range(8)]
     stations = [
-        context.Process(target=_station, args=(place, run.id, part, order, out))
+        context.Process(target=claim_all, args=(place, run.id, f"s{part}", order, out))
         for part, order in enumerate(orders)
     ]
     for station in stations:
@@ -374,24 +362,13 @@ def test_eight_stations_get_every_device_and_board_once(place: Path | str, kind:
     assert sum(status.stations.values()) == 40
 
 
-def _die_with_a_claim(place: Path | str, run: int, out: Any) -> None:
-    registry = Registry.open(place)
-    claim = registry.claim(
-        run, unique_id="u1", boards=[], station="dead", session="dead", lease_s=0.2
-    )
-    out.put(claim)
-    out.close()
-    out.join_thread()
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_the_claim_of_a_process_that_was_killed_expires(place: Path | str) -> None:
     """By the real clock: that of the machine, or of PostgreSQL."""
     registry = Registry.create(place)
     run = plan(registry, Planned("pump-1", unique_id="u1"))
     context = multiprocessing.get_context("spawn")
     out = context.Queue()
-    process = context.Process(target=_die_with_a_claim, args=(place, run.id, out))
+    process = context.Process(target=die_with_a_claim, args=(place, run.id, "u1", out))
     process.start()
     dead = out.get(timeout=60)
     process.join()
@@ -544,7 +521,7 @@ def test_claims_in_a_file_keep_to_the_model(tmp_path: Path, rule_for: str | None
     def made() -> Registry:
         return Registry.create(tmp_path / f"{secrets.token_hex(8)}.sqlite")
 
-    _explore(made, rule_for, 40)
+    _explore(made, rule_for, 15)
 
 
 @pytest.mark.parametrize("rule_for", [None, "n-{number}"])
@@ -553,7 +530,7 @@ def test_claims_in_postgresql_keep_to_the_model(
 ) -> None:
     with postgres_server.database("model") as url:
         Registry.create(url)
-        _explore(lambda: _emptied(url), rule_for, 15)
+        _explore(lambda: _emptied(url), rule_for, 10)
 
 
 def _emptied(url: str) -> Registry:
@@ -571,7 +548,7 @@ def _explore(made: Callable[[], Registry], rule_for: str | None, examples: int) 
             case,
             settings=settings(
                 max_examples=examples,
-                stateful_step_count=25,
+                stateful_step_count=20,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),
             ),

@@ -5,7 +5,7 @@ Written from the rules as they are told, and not from the code that is tested.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 LEASE_S = 10.0
@@ -56,7 +56,7 @@ class Model:
     def sweep(self) -> None:
         self.drop(lambda lease: lease.expires <= self.now)
 
-    def drop(self, which) -> None:
+    def drop(self, which: Callable[[Lease], bool]) -> None:
         gone = [device for device, lease in self.leases.items() if which(lease)]
         self.tick += bool(gone)
         for device in gone:

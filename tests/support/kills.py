@@ -57,7 +57,8 @@ from firmshake.registry import sqlitefile as registryfile
 SECRET = b"correct horse"
 BORN = datetime.now(UTC) - timedelta(days=2)
 # their keys are in no file of ours
-BOARDS = ("board", "signed")
+FLEET = ("lamp", "pump", "valve")
+BOARDS = ("board", "signed", *FLEET)
 SOURCE = str(Path(firmshake.__file__).parent)
 
 # the certificates of the registry and their DER, by serial number

@@ -19,7 +19,7 @@ from firmshake.ca import bulkfile
 from firmshake.ca import certificate as certificates
 from firmshake.ca.authority import Authority
 from firmshake.errors import Error
-from firmshake.registry import Issued, Registry
+from firmshake.registry import CertificateRecord, Issued, Registry
 from firmshake.registry.claim import Claim, Delivery
 
 # In one transaction: enough that its fsync costs little, and so few that another process waits for
@@ -144,11 +144,14 @@ def _begin(
         raise _another(path, claim)
     if new and registry.device(claim.device_id(claim.first)) is not None:
         raise _changed(path, "gone, and a run that wrote keys to it was broken off")
-    end, line = bulkfile.last_line(stream)
+    unsure = [one for of, one in registry.undelivered(delivery.place) if of == delivery]
+    end, line = bulkfile.last_line(stream, len(unsure))
     before = _check(path, line, claim, registry, passphrase) if line else 0
-    lost = _withdraw(registry, delivery, claim, before)
+    # for certain, before the registry forgets which lines were unsure
     stream.truncate(end)
     stream.seek(end)
+    newfile.sync(stream)
+    lost = _withdraw(registry, unsure, claim, before)
     ends = claim.device_id(claim.first), claim.device_id(claim.last)
     return delivery, claim, Done(*ends, before=before, lost=lost)
 
@@ -183,12 +186,14 @@ def _check(
     return number - claim.first + 1
 
 
-def _withdraw(registry: Registry, delivery: Delivery, claim: Claim, before: int) -> int:
+def _withdraw(
+    registry: Registry, unsure: Sequence[CertificateRecord], claim: Claim, before: int
+) -> int:
     """Revoke what was recorded and is not in the file; return how many that are."""
     lost = [
         one.serial_number
-        for of, one in registry.undelivered(delivery.place)
-        if of == delivery and (claim.number(one.device_id or "") or 0) >= claim.first + before
+        for one in unsure
+        if (claim.number(one.device_id or "") or 0) >= claim.first + before
     ]
     registry.withdraw(lost)
     return len(lost)

@@ -16,8 +16,10 @@ from firmshake.ca.identity import Identity
 from firmshake.ca.pkcs8 import Sealer
 from firmshake.errors import Error
 
-# several lines, with the longest keys that profiles allow
-_TAIL = 64 * 1024
+# no line is longer, with the longest keys that profiles allow
+_LONGEST = 16 * 1024
+# what a disk that lost its power has of a file where bytes never reached it; no line has it
+_MISSING = b"\0"
 
 
 class Writer:
@@ -72,15 +74,17 @@ def parse(line: bytes) -> Line:
         raise ValueError("not a line of a run") from None
 
 
-def last_line(stream: BinaryIO) -> tuple[int, bytes]:
+def last_line(stream: BinaryIO, unsure: int) -> tuple[int, bytes]:
     """Return where the last whole line ends, and that line; (0, b"") where there is none.
 
-    What a kill left of a line stands behind it.
+    What a kill left of a line stands behind it. Of the last `unsure` lines no sync is known: a
+    disk that lost its power may have later ones without those before, which don't count then.
     """
     size = stream.seek(0, os.SEEK_END)
-    start = max(0, size - _TAIL)
+    start = max(0, size - (unsure + 2) * _LONGEST)
     stream.seek(start)
-    lines = stream.read().split(b"\n")
+    tail = stream.read().partition(_MISSING)[0]
+    lines = tail.split(b"\n")
     if len(lines) == 1:
         return 0, b""
-    return size - len(lines[-1]), lines[-2]
+    return start + len(tail) - len(lines[-1]), lines[-2]

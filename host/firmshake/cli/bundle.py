@@ -79,8 +79,13 @@ def command(
     secrets = known.gather(folder if in_project else None, [*manifests, *logs])
     if secrets_fd is not None:
         secrets.words |= set(_lines(secrets_fd))
-    entries = _entries(folder if in_project else None, port, logs, doctor=not no_doctor)
-    texts = archive.scrubbed(entries, Scrubber(secrets.words, secrets.material))
+    with _Working() as working:
+        entries = _entries(
+            folder if in_project else None, port, logs, working, doctor=not no_doctor
+        )
+        gathered = list(entries)
+        working.note("taking secrets out")
+        texts = archive.scrubbed(gathered, Scrubber(secrets.words, secrets.material))
     try:
         packed = archive.write(path, texts)
     except FileExistsError:
@@ -91,32 +96,50 @@ def command(
     click.echo(printable(str(path)))
 
 
+class _Working:
+    """What is being done, on standard error while it is, and only at a terminal."""
+
+    def __init__(self) -> None:
+        self._status = Console(stderr=True).status("")
+
+    def __enter__(self) -> _Working:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def note(self, text: str) -> None:
+        self._status.update(text)
+        if self._status.console.is_terminal:
+            self._status.start()
+
+
 def _entries(
-    folder: Path | None, port: str | None, logs: tuple[Path, ...], *, doctor: bool
+    folder: Path | None,
+    port: str | None,
+    logs: tuple[Path, ...],
+    working: _Working,
+    *,
+    doctor: bool,
 ) -> Iterator[Entry]:
     from firmshake.supportbundle import contents
 
-    status = Console(stderr=True).status("looking at this computer")
-    if status.console.is_terminal:
-        status.start()
-    try:
-        yield contents.of_computer()
-        for number, path in enumerate(logs, 1):
-            yield contents.of_log(path, number)
-        if folder is not None:
-            yield from contents.of_project(folder)
-            yield _registry(folder)
-        if folder is not None and doctor:
-            status.update("asking the broker")
-            where = ("--project", str(folder))
-            yield contents.of_command("doctor.json", "doctor", "--json", "--quick", *where)
-        if port is not None:
-            status.update("asking the board")
-            yield contents.of_command("board/boards.json", "boards", "--json", "--", port)
-            words = ("console", "--recorder", "--json", "--", port)
-            yield contents.of_command("board/recorder.jsonl", *words)
-    finally:
-        status.stop()
+    working.note("looking at this computer")
+    yield contents.of_computer()
+    for number, path in enumerate(logs, 1):
+        yield contents.of_log(path, number)
+    if folder is not None:
+        yield from contents.of_project(folder)
+        yield _registry(folder)
+    if folder is not None and doctor:
+        working.note("asking the broker")
+        where = ("--project", str(folder))
+        yield contents.of_command("doctor.json", "doctor", "--json", "--quick", *where)
+    if port is not None:
+        working.note("asking the board")
+        yield contents.of_command("board/boards.json", "boards", "--json", "--", port)
+        words = ("console", "--recorder", "--json", "--", port)
+        yield contents.of_command("board/recorder.jsonl", *words)
 
 
 def _registry(folder: Path) -> Entry:

@@ -126,14 +126,16 @@ class View:
         parts += self._controls.status() or ["? shows the keys"]
         self.status.show(f" {' - '.join(part for part in parts if part)} ")
 
-    def note(self, text: str, hint: str = "", prefix: Text | None = None) -> None:
-        """Say something that is not from a board, on standard error."""
+    def note(self, text: str, hint: str = "", before: Text | None = None) -> None:
+        """Say something that is not from a board, on standard error, with `before` before it."""
         self._flush()
         self.status.clear()
-        before = prefix if prefix is not None and self._look.named else Text()
+        before = before or Text()
         lines = [f"firmshake: {printable(text)}", *([f"  {printable(hint)}"] if hint else [])]
+        width = self._notes.width - before.cell_len if self._notes.is_terminal else _UNBROKEN
         for line in lines:
-            self._notes.print(before + Text(line), soft_wrap=True)
+            for part in Text(line).wrap(self._notes, max(width, _NARROWEST)):
+                self._notes.print(before + part, soft_wrap=True)
 
     def _change_filter(self) -> None:
         if self._controls.only == self._only:
@@ -148,7 +150,7 @@ class View:
         symptom = seen.symptoms.see(output)
         if symptom is not None and symptom.message not in seen.hints:
             seen.hints.add(symptom.message)
-            self.note(symptom.message, symptom.hint, self._prefixes.of(said))
+            self.note(symptom.message, symptom.hint, self._before(said))
 
     def _print(self, said: Said, seen: _Seen) -> None:
         item = said.item
@@ -159,7 +161,7 @@ class View:
         elif isinstance(item, Output):
             self._output(said, item, seen)
         else:
-            self.note(*_words_of(item, said.board.port), prefix=self._prefixes.of(said))
+            self.note(*_words_of(item, said.board.port), self._before(said))
 
     def _event(self, said: Said, event: Event, seen: _Seen) -> None:
         seen.is_half = False
@@ -251,5 +253,6 @@ def _words_of(item: Item, port: str) -> tuple[str, str]:
         case NotReset(error):
             return error.message, error.hint
         case Dropped(count):
-            return f"{count} lines were left out here", ""
+            what = "1 line was" if count == 1 else f"{count} lines were"
+            return f"{what} left out here", ""
     raise AssertionError(item)

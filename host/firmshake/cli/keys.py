@@ -55,11 +55,13 @@ class Keyboard:
             raise OSError(*error.args) from None
         self._handlers: dict[int, Any] = {}
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._has_begun = False
         self._is_open = True
         self.is_taken = False
 
     def begin(self) -> None:
         """Take the terminal, once this program is in its foreground."""
+        self._has_begun = True
         for number, handler in ((signal.SIGTSTP, self._stop), (signal.SIGCONT, self._go_on)):
             before = signal.getsignal(number)
             if before is not signal.SIG_IGN:
@@ -69,6 +71,7 @@ class Keyboard:
 
     def end(self) -> None:
         """Give the terminal back. Again is allowed, and so is without `begin`."""
+        self._has_begun = False
         while self._handlers:
             signal.signal(*self._handlers.popitem())
         self._give_back()
@@ -76,6 +79,9 @@ class Keyboard:
     @property
     def descriptors(self) -> list[int]:
         """What to wait for: there may be a key where it can be read."""
+        if self._has_begun and not self.is_taken:
+            # a shell may move a program to the foreground without a word
+            self._take()
         return [self._terminal] if self.is_taken and self._is_open else []
 
     def read(self) -> list[str]:
@@ -121,7 +127,7 @@ class Keyboard:
         self._take()
 
     def _go_on(self, number: int, frame: FrameType | None) -> None:
-        # a shell moves a program from the background to the foreground by this alone
+        # stopped by SIGSTOP, which can't be noticed: the shell has changed the modes
         self._take()
 
 

@@ -25,7 +25,8 @@ LONGEST = 28
 class Prefixes:
     """Names boards by their device id, and until they have said one by the short name of the port.
 
-    With `numbered`, the board's number stands before it.
+    One that was unplugged and is back, and has not said again who it is, has a "?" behind its id:
+    it may be another. With `numbered`, the board's number stands before it.
     """
 
     def __init__(self, numbered: bool = False) -> None:
@@ -33,6 +34,7 @@ class Prefixes:
         self._width = 0
         self._shorts: dict[int, tuple[str, str]] = {}  # number: port, its short name
         self._devices: dict[int, str] = {}  # number: device id of a board that is there
+        self._before: dict[int, str] = {}  # number: the last id that it had
 
     def expect(self, board: Board) -> None:
         """Make room for the board's name."""
@@ -49,23 +51,22 @@ class Prefixes:
     def _name(self, said: Said) -> str:
         short = self._short(said.board)
         number, device = said.board.number, said.device
-        if device is None or isinstance(said.item, Lost):
-            self._devices.pop(number, None)
-        else:
-            self._devices[number] = device
+        self._devices.pop(number, None)
         if device is None:
-            return short
+            return _cut(f"{self._before[number]}?") if number in self._before else short
+        self._before[number] = device
+        if not isinstance(said.item, Lost):
+            self._devices[number] = device
         doubled = any(device == name for other, name in self._devices.items() if other != number)
         return _cut(f"{device}@{short}" if doubled else device)
 
     def _short(self, board: Board) -> str:
-        """The port's short name; the whole one where a board before it has the same."""
+        """The port's short name; the whole one where another port has the same."""
         port, name = self._shorts.get(board.number, ("", ""))
         if port != board.port:
-            taken = {name for other, (_, name) in self._shorts.items() if other != board.number}
-            name = next(
-                one for one in (_cut(short_name(board.port)), board.port) if one not in taken
-            )
+            name = _cut(short_name(board.port))
+            if any(one == name and other != board.port for other, one in self._shorts.values()):
+                name = board.port
             self._shorts[board.number] = board.port, name
         return name
 

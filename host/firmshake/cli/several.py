@@ -173,7 +173,8 @@ def _keyboard(view: View) -> Keyboard:
 
 
 def _greeting(wish: Wish, interactive: bool) -> str:
-    what = f"{len(wish.ports)} boards" if wish.ports else "all boards that are plugged in"
+    count = len(wish.ports)
+    what = f"{count} board{'s' * (count > 1)}" if count else "all boards that are plugged in"
     logs = f"; logs go to {wish.log}" if wish.log else ""
     keys = ", ? shows the keys" if interactive else ""
     return f"{what} at {wish.baud} baud{logs}; Ctrl-C ends it{keys}"

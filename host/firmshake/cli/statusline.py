@@ -40,6 +40,7 @@ class StatusLine:
         """Take it away while anything may be printed: this is for signal handlers."""
         if self._shown:
             os.write(self._console.file.fileno(), _CLEAR.encode())
+            self._shown = ""
 
     def forget(self) -> None:
         """Draw it anew at the next chance: the terminal was in other hands."""

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from firmshake import deviceid
 from firmshake.errors import Error
 from firmshake.fleet.problem import shown
-from firmshake.fleetfile import meant
 
 FIELDS = ("number", "unique_id", "prefix")
 
@@ -54,18 +53,14 @@ class Rule:
             self._refuse(made)
 
     def _refuse(self, made: str) -> None:
-        if self.fixed and len(made) <= deviceid.LONGEST:
-            raise Error(
-                f"{shown(made)} can't be a device id",
-                hint="use letters, digits, '.', '-' and '_', and begin with a letter or digit",
-            )
         if len(made) > deviceid.LONGEST:
             raise Error(
-                f"the id {shown(self.text)} has {len(made)} characters",
+                f"the id {shown(self.text)} has {len(made):,} characters",
                 hint=f"a certificate's common name holds {deviceid.LONGEST} at most",
             )
+        what = f"{shown(made)} can't be a device id"
         raise Error(
-            f"{shown(self.text)} makes what can't be a device id, such as {shown(made)}",
+            what if self.fixed else f"{what}, and {shown(self.text)} makes such",
             hint="use letters, digits, '.', '-' and '_', and begin with a letter or digit",
         )
 
@@ -105,12 +100,15 @@ def _field(text: str, field: str) -> str:
     """The name of a field of the rule `text`; raises Error where there is no such field."""
     name, colon, width = field.partition(":")
     if name not in FIELDS:
-        raise Error(f"unknown field {{{field}}} in {shown(text)}", hint=meant(name, FIELDS))
+        raise Error(
+            f"unknown field {{{shown(field)[1:-1]}}} in {shown(text)}",
+            hint="the fields are {number}, {number:04} with a width, {unique_id} and {prefix}",
+        )
     if colon and name != "number":
         raise Error(f"{{{name}}} has no width, but in {shown(text)} it does", f"write {{{name}}}")
     if colon and not _WIDTH.fullmatch(width):
         raise Error(
-            f"the width {width!r} in {shown(text)} is none",
+            f"the width {shown(width)} in {shown(text)} is none",
             hint="write {number}, or {number:04} for four digits; 01 to 09 can be",
         )
     return name

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -87,20 +86,19 @@ def parse(
     most: int = MOST,
     progress: Told = lambda done: None,
 ) -> Manifest:
-    """Return the manifest in a stream, of the kind that the end of its `name` says.
+    """Return the manifest in a file that is open, of the kind that the end of its `name` says.
 
     Raises BadManifest where it is wrong, or has more than `most` devices; OSError.
     """
     told, digest = Problems(), hashlib.sha256()
     plan = Planning(project, profiles, told, most)
-    buffered = io.BufferedReader(stream) if isinstance(stream, io.RawIOBase) else stream
-    start = buffered.read(4)
-    buffered.seek(0)
+    start = stream.read(max(map(len, _MARKS)))
+    stream.seek(0)
     wrong = next((what for mark, what in _MARKS.items() if start.startswith(mark)), None)
     if wrong:
         raise BadManifest(name, [Problem(1, f"the file is {wrong}, and no UTF-8", _UTF8)])
-    suffix = Path(name).suffix.lower()
-    _PARSERS[suffix](_lines(buffered, told, digest.update, progress), plan)
+    lines = _lines(stream, told, digest.update, progress)
+    _PARSERS[Path(name).suffix.lower()](lines, plan)
     if not told.count and not plan.devices:
         told.add(1, "there is no device in it", "a line or a table [[device]] names one")
     if told.count:

@@ -25,8 +25,9 @@ _FORM = "write a table [[device]] for each device, and before them [defaults], i
 
 # a value of ours has a few lines at most, and what is not closed must not swallow all the rest
 _MOST_LINES = 64
-# tomllib takes the square of their number (its own source says so), and ours have two
-_MOST_DOTS = 64
+# of a key's parts, tomllib takes the square of their number; ours have two, and four time servers
+# and a path have a few
+_MOST_DOTS = 200
 
 _TEXT = r"[^\x00-\x08\x0a-\x1f\x7f]*+"  # TOML 1.0: no controls but the tab
 _COMMENT = rf"[ \t]*+(?:#{_TEXT})?"
@@ -65,7 +66,7 @@ def parse(lines: _Lines, plan: Planning) -> None:
                 key, said, whole = simple.groups()
                 tables.put(number, key.split("."), int(whole) if said is None else said)
             elif text.lstrip(" \t").startswith("["):
-                tables.open(number, *_heading(text))
+                tables.open(number, text)
             else:
                 statement = _statement(text, left)
                 tables.put(number, *_assignment(statement))
@@ -143,8 +144,8 @@ def _scan(text: str, quote: str, depth: int) -> tuple[str, int]:
 
 def _read(statement: str) -> dict[str, object]:
     """What tomllib reads in a statement."""
-    if statement.count(".") > _MOST_DOTS and ("{" in statement or _dots(statement) > _MOST_DOTS):
-        raise _NoToml("too many dots in a key")
+    if statement.count(".") > _MOST_DOTS:
+        raise _NoToml("too many dots")
     try:
         return tomllib.loads(statement)
     except RecursionError:
@@ -158,11 +159,6 @@ def _read(statement: str) -> dict[str, object]:
         raise _NoToml(f"{said[:1].lower()}{said[1:]}{column}", line) from None
     except ValueError:  # thousands of digits, or a day that there is not
         raise _NoToml("no such number or date") from None
-
-
-def _dots(statement: str) -> int:
-    """How many dots are in the key or header with which the statement begins."""
-    return statement.partition("=")[0].count(".")
 
 
 @functools.lru_cache(maxsize=16)
@@ -207,8 +203,13 @@ class _Tables:
         self._lines: dict[str, int] = {}
         self._inner: dict[str, bool] = {}  # tables in it: whether more may be said in them
 
-    def open(self, line: int, names: tuple[str, ...], array: bool) -> None:
+    def open(self, line: int, text: str) -> None:
         """A header."""
+        try:
+            names, array = _heading(text)
+        except _NoToml:
+            self._skip(line)
+            raise
         if names == ("device",) and array:
             self.close()
             self._begin("device", line)

@@ -12,6 +12,15 @@ _LEAST_FORM = 6
 _PIECE, _LONG_PIECE = 16, 32
 
 
+def spellings(word: str) -> set[str]:
+    """Return how a word may read: with "+" for a space, or as UTF-8 that was taken for Latin-1.
+
+    The former is how forms of HTML are sent (4.10.21.8).
+    """
+    octets = word.encode("utf-8", "surrogateescape")
+    return {word, word.replace(" ", "+"), octets.decode("latin-1")}
+
+
 def base64_forms(secret: bytes) -> set[str]:
     """Return the characters that `secret` is for certain, within the base64 of anything.
 

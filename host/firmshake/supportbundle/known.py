@@ -25,6 +25,8 @@ from firmshake.supportbundle import patterns
 # what is larger is an image or a database
 _LARGEST = 1024 * 1024
 _MOST_FILES = 5000
+# of a line of PEM, which has 64 characters but for the last
+_LEAST_LINE = 16
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 # of an encrypted key: what stands before it says how it is encrypted, alike for all
 _SEALED_FROM = 80
@@ -85,6 +87,9 @@ def _look(data: bytes, suffix: str, known: Known) -> None:
     """Add what is secret in one file."""
     for found in _PEM.finditer(data):
         known.material |= _material(found[0])
+        # for what is encoded once more
+        lines = found[0].decode("ascii", "replace").splitlines()[1:-1]
+        known.words |= {line for line in lines if len(line) >= _LEAST_LINE}
     if data[:1] == b"\x30":
         known.material |= _material(data)
     if b"\0" in data[:1000]:

@@ -23,18 +23,17 @@ SECRET_NAME = re.compile(
 # what stands behind such a name and is no secret: taken out everywhere, it would spoil the rest
 _HARMLESS = frozenset(["true", "false", "null", "none", "yes", "no", "your", "optional"])
 
-_KEY_PEM = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----|\Z)",
-    re.DOTALL,
-)
-# the rest of one whose beginning was cut off: lines of base64 up to its end
-_CUT_PEM = re.compile(
-    r"(?:[A-Za-z0-9+/=]{1,76}(?:\s|\\[rn])+){1,400}-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----"
-)
+_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
+# The longest of PEM, an RSA key of 16384 bits; and what it is made of between its two lines, with
+# what a text makes of line ends, and the headers of an old encrypted one
+_LONGEST_PEM = 20_000
+_BODY = "".join(map(chr, (*range(48, 58), *range(65, 91), *range(97, 123)))) + "+/= \t\r\n\\"
+_HEADERS = _BODY + ":,-"
 # The value behind a secret's name: in quotes, or to the end of the line. A verdict is no name.
 _NAMED = re.compile(
     r"(?<!wrong_)(?:pass(?:word|wd|phrase|code)|\bpsk|secret|token(?!s?_?type)|api[_-]?key"
-    r"|credentials?|private[_-]?key|\bPIN|_PASS)[\w.-]{0,20}"
+    r"|credentials?|private[_-]?key|(?-i:\bPIN|_PASS))[\w.-]{0,20}"
     r"(?:\\*[\"'])?[ \t]*(?:=>|[:=])[ \t]*"
     r"(?:\\*\"(?P<double>(?:[^\"\\\n]|\\[^\"\n])*)\\*\"|'(?P<single>(?:[^'\\\n]|\\.)*)'"
     r"|(?P<bare>[^\s,;&}\"'\\][^\n,;&}\"]*))",
@@ -51,6 +50,9 @@ _OTHERS = (
     re.compile(r"\b(?P<value>eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)"),
 )
 
+# "-----BEGIN " in base64 and in hex, as far as all that begin so have it, and what goes on so
+_PEM_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/_=-]+")
+_PEM_HEX = re.compile(r"2d2d2d2d2d424547494e20(?:[0-9a-f]{2})+")
 _DER_BASE64 = re.compile(r"(?=(M[A-Za-z0-9+/_-]{15}))")
 _DER_HEX = re.compile(r"30(?:[0-7][0-9a-f]|81[0-9a-f]{2}|82[0-9a-f]{4})02010[013]")
 _VERSIONS = (b"\x02\x01\x00", b"\x02\x01\x01", b"\x02\x01\x03")
@@ -59,12 +61,25 @@ _LEAST_DER, _MOST_DER = 40, 20_000
 
 def found(text: str) -> Iterator[Span]:
     """Yield where something stands in the text that looks like a secret."""
-    for pattern in (_KEY_PEM, _CUT_PEM):
-        yield from (match.span() for match in pattern.finditer(text))
+    yield from _pem(text)
     for match in _NAMED.finditer(text):
         yield match.span(match.lastgroup or 0)
     for pattern in _OTHERS:
         yield from (match.span("value") for match in pattern.finditer(text))
+
+
+def _pem(text: str) -> Iterator[Span]:
+    """Keys in PEM; of one that was cut, what is left of it."""
+    for match in _BEGIN.finditer(text):
+        end = _END.search(text, match.end(), match.end() + _LONGEST_PEM)
+        rest = text[match.end() : match.end() + _LONGEST_PEM]
+        yield (
+            match.start(),
+            end.end() if end else match.end() + len(rest) - len(rest.lstrip(_HEADERS)),
+        )
+    for match in _END.finditer(text):
+        before = text[max(match.start() - _LONGEST_PEM, 0) : match.start()]
+        yield match.start() - len(before) + len(before.rstrip(_BODY)), match.end()
 
 
 def keys_in(squashed: TextView) -> Iterator[Span]:
@@ -74,7 +89,13 @@ def keys_in(squashed: TextView) -> Iterator[Span]:
         if length:
             end = min(match.start() + -(-length // 3) * 4, len(squashed.text))
             yield squashed.origin(match.start(), end)
+    for match in _PEM_BASE64.finditer(squashed.text):
+        if b"PRIVATE KEY" in _decoded(match[0][:80]):
+            yield squashed.origin(*match.span())
     lower = squashed.lower()
+    for match in _PEM_HEX.finditer(lower.text):
+        if b"PRIVATE KEY" in bytes.fromhex(match[0][:160]):
+            yield lower.origin(*match.span())
     for match in _DER_HEX.finditer(lower.text):
         length = _key_length(bytes.fromhex(match[0]))
         if length:
@@ -90,8 +111,9 @@ def values(text: str) -> Iterator[str]:
 
 
 def _decoded(characters: str) -> bytes:
+    whole = characters[: len(characters) // 4 * 4]
     try:
-        return base64.b64decode(characters.translate(str.maketrans("-_", "+/")))
+        return base64.b64decode(whole.translate(str.maketrans("-_", "+/")))
     except binascii.Error:
         return b""
 

@@ -34,6 +34,7 @@ class Scrubber:
         raw = [word.encode("utf-8", "surrogateescape") for word in words]
         raw += [piece for one in material for piece in forms.pieces(one)]
         encoded = {form for secret in raw for form in forms.base64_forms(secret)}
+        words = {spelling for word in words for spelling in forms.spellings(word)}
         self._words = sorted(words | encoded)
         # without what is left out of a squashed text
         squashed = {TextView(word).squashed().text for word in words}

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from firmshake import image, uf2
-from firmshake.boards import bench, discover, ports
+from firmshake.boards import bench, discover, drives, ports
 from firmshake.boards.drivefiles import INFO_UF2, Info
 from firmshake.boards.table import MICROPYTHON, Board, Runtime, filesystem_region
 from firmshake.errors import Error
@@ -44,7 +44,8 @@ class Uf2:
     ) -> None:
         self._drive, self._board, self._firmware = drive, board, firmware
         self._console = console
-        self._before = _consoles()
+        self._plug = _plug(drive)
+        self._before = _consoles(self._plug)
         self._content = b""
         self._files: Files = {}
         version = firmware.version if firmware else None
@@ -109,7 +110,7 @@ class Uf2:
         ends = time.monotonic() + _BACK_S
         while self._console is None:
             _check_taken(self._drive)
-            new = sorted(_consoles() - self._before)
+            new = sorted(_consoles(self._plug) - self._before)
             if len(new) == 1:
                 self._console = new[0]
             elif time.monotonic() > ends:
@@ -165,10 +166,21 @@ def _check_taken(drive: Path) -> None:
         )
 
 
-def _consoles() -> set[str]:
-    """The serial ports that are known to be MicroPython's."""
+def _plug(drive: Path) -> str:
+    """Where on USB the drive is plugged in, empty where that can't be told."""
+    rows = discover.rows([], [*drives.attached(), *bench.announced_drives()])
+    known = (row.location for row in rows if row.drive and Path(row.drive) == drive.absolute())
+    return next(known, "")
+
+
+def _consoles(plug: str) -> set[str]:
+    """The serial ports that are known to be MicroPython's, at that plug if it is known.
+
+    Else another Pico that comes at the same time could be taken for this one.
+    """
     rows = discover.rows([*ports.attached(), *bench.announced()], [])
-    return {port for row in rows if row.state == "micropython" for port in row.ports}
+    found = [row for row in rows if row.state == "micropython" and plug in ("", row.location)]
+    return {port for row in found for port in row.ports}
 
 
 def _copy(path: Path, content: bytes, progress: Callable[[int, int], None]) -> None:

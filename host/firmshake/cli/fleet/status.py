@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich import box
 from rich.console import Console
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 _STYLES = {"proved": "green", "failed": "red", "written": "yellow", "issued": "yellow"}
 _CHANGES = 8
+# the columns of the longest bar
+_BAR = 40
 # what a device is in that has failed without a verdict: it was not done
 _NO_VERDICT = "(it was not finished)"
 
@@ -42,10 +45,12 @@ def command(number: int | None, folder: Path, as_json: bool) -> None:
     if number is not None and run is None:
         raise Error(f"there is no run {number}", hint="firmshake fleet status shows the last one")
     status = registry.status(run.id if run is not None else None)
+    stages = registry.failing_stages()
     if as_json:
-        click.echo(json.dumps({"run": _fields(run), **_fields(status)}))
+        fields = {"run": _fields(run), **_fields(status), "failing_stages": stages}
+        click.echo(json.dumps(fields))
         return
-    _print(terminal(), run, status)
+    _print(terminal(), run, status, stages)
 
 
 def _fields(value: RunRecord | Status | None) -> dict[str, object]:
@@ -55,7 +60,9 @@ def _fields(value: RunRecord | Status | None) -> dict[str, object]:
     return found
 
 
-def _print(console: Console, run: RunRecord | None, status: Status) -> None:
+def _print(
+    console: Console, run: RunRecord | None, status: Status, stages: Mapping[str, int]
+) -> None:
     console.print(_table("devices", status.devices))
     if run is not None:
         wanted = "without an end" if run.wanted is None else f"{run.wanted:,} wanted"
@@ -67,6 +74,9 @@ def _print(console: Console, run: RunRecord | None, status: Status) -> None:
         console.print(_table("failed, by verdict", verdicts))
     if status.stations:
         console.print(_table("boards at work, by station", status.stations))
+    if stages:
+        title = "what boards said last: failures, by stage (firmshake fleet watch)"
+        console.print(_table(title, stages, bars=True))
     for change in status.changes[:_CHANGES]:
         verdict = f"  {printable(change.verdict)}" if change.verdict else ""
         line = Text(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.device_id}  ")
@@ -74,10 +84,14 @@ def _print(console: Console, run: RunRecord | None, status: Status) -> None:
         console.print(line.append(verdict))
 
 
-def _table(title: str, counts: Mapping[str, int]) -> Table:
+def _table(title: str, counts: Mapping[str, int], *, bars: bool = False) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False)
     table.add_column(justify="right")
     table.add_column(overflow="fold")
+    if bars:
+        table.add_column(ratio=1)
+    most = max(counts.values(), default=0)
     for name, count in counts.items():
-        table.add_row(f"{count:,}", Text(printable(name), _STYLES.get(name, "")))
+        bar = [ProgressBar(most, count, _BAR, complete_style="red")] if bars else []
+        table.add_row(f"{count:,}", Text(printable(name), _STYLES.get(name, "")), *bar)
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from firmshake.cli import opening, parameters
 from firmshake.cli.parameters import Seconds
 from firmshake.cli.printer import terminal
 from firmshake.errors import Error
+from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.ca.identity import Identity
@@ -65,14 +67,11 @@ def command(
     kind: Kind = "json" if as_json else "plain" if plain else "auto"
     from firmshake.cli.fleet import watchview
 
-    with watchview.view(kind, terminal(), fleet.name) as view:
-        missing = _missing_right(fleet)
-        if missing:
-            view.note(missing)
-        try:
-            _watch(fleet, registry, identity, view, seconds)
-        except interrupts.Interrupted:
-            pass  # the usual end; all that was heard is kept
+    _tell_missing_right(fleet)
+    shown = watchview.view(kind, terminal(), fleet.name)
+    # Ctrl-C is the usual end; all that was heard is kept
+    with shown as view, contextlib.suppress(interrupts.Interrupted):
+        _watch(fleet, registry, identity, view, seconds)
 
 
 def _admitted(
@@ -103,21 +102,19 @@ def _watch(
     Watch(link, inbox, registry, view, faults, ends).run(seconds)
 
 
-def _missing_right(fleet: Project) -> str:
-    """What to add to the project's own rules for mosquitto, where an older firmshake made them."""
+def _tell_missing_right(fleet: Project) -> None:
+    """Say what to add to the project's rules for mosquitto, where an older firmshake made them."""
     from firmshake import brokerconfig
-    from firmshake.wording import printable
 
     path = fleet.broker_folder / "acl"
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        return ""  # another broker, or another's file
+        return  # another broker, or another's file
     wanted = [line for line in brokerconfig.WATCHER_ACL.splitlines() if not line.startswith("#")]
     if all(line in text.splitlines() for line in wanted):
-        return ""
-    lines = "; ".join(wanted)
-    return (
-        f"{printable(str(path))} does not let the watcher read. Add these lines at its end, each on"
-        f" its own, and let mosquitto read them (kill -HUP): {lines}"
-    )
+        return
+    click.echo(f"firmshake: {printable(str(path))} does not let the watcher read", err=True)
+    click.echo("  add these lines at its end, and have mosquitto read them (SIGHUP):", err=True)
+    for line in wanted:
+        click.echo(f"    {line}", err=True)

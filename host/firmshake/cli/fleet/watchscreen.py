@@ -25,7 +25,7 @@ _NOTES = 2
 # stages are a dozen; a terminal of 24 lines has room for verdicts, too
 _BARS = 8
 # of what stands around them
-_FRAME = 8
+_FRAME = 9
 
 
 class Screen:
@@ -75,7 +75,7 @@ class Screen:
         assert counts is not None
         line = Text(f"{self._title}  ", "bold", no_wrap=True, overflow="ellipsis")
         line.append(*(("listening", "green") if counts.listening else ("not connected", "red")))
-        line.append(f"  {watchview.summary(counts)}\n", "not bold")
+        line.append(f"\n{watchview.summary(counts)}\n", "not bold")
         return line
 
     def _bars(self) -> list[Text]:
@@ -89,7 +89,8 @@ class Screen:
         shown = [Text(line, "red", no_wrap=True) for line in lines[:_BARS]]
         if rest > 0:
             shown.append(Text(f"and {rest} more stages", "dim"))
-        return [Text("boards by the stage that failed last", "bold"), *shown]
+        title = Text("boards by the stage that failed last", "bold", no_wrap=True)
+        return [title, *shown]
 
     def _table(self, room: int) -> Table:
         table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import IO, TYPE_CHECKING, Literal
 
 from rich.console import Console
 
@@ -88,7 +88,7 @@ def summary(counts: Counts) -> str:
 class PlainLines:
     """A View that writes lines to `stream`: when, device id, verdict, how often, why and fix."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._counts: Counts | None = None
 
@@ -122,7 +122,7 @@ class PlainLines:
 class JsonLines:
     """A View that writes JSON objects to `stream`: "verdict", "note" and, in the end, "counts"."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._counts: Counts | None = None
 

@@ -1,0 +1,260 @@
+"""`firmshake fleet watch` at the real mosquitto, with a project's own rules; devices publish."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support import desk, exported, pki, recording, servers, watching
+from support.exported import Fleet
+from support.watching import FAILURE, client, report
+
+from firmshake import brokerconfig, watcher
+from firmshake.ca.identity import Identity
+from firmshake.fleet import watchidentity
+from firmshake.registry import Diagnosis, Registry
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
+    return exported.fleet(tmp_path_factory.mktemp("watch") / "greenhouse")
+
+
+@pytest.fixture(scope="module")
+def port(fleet: Fleet) -> Iterator[int]:
+    """The project's own broker, which runs."""
+    with desk.broker(fleet.project):
+        yield fleet.project.broker.port
+
+
+@pytest.fixture(scope="module")
+def pump(fleet: Fleet) -> Identity:
+    return fleet.device("pump")
+
+
+@pytest.fixture(scope="module")
+def valve(fleet: Fleet) -> Identity:
+    return fleet.device("valve")
+
+
+@pytest.fixture(scope="module")
+def the_watchers(fleet: Fleet) -> Identity:
+    """An identity as the command has it, to try more with than the command does."""
+    issuing = desk.authority(fleet.project)
+    return watchidentity.issue(issuing, fleet.registry, now=datetime.now(UTC), days=1)
+
+
+# the command
+
+
+def test_what_boards_report_is_shown_and_kept(
+    fleet: Fleet, port: int, pump: Identity, valve: Identity, tmp_path: Path
+) -> None:
+    with (
+        watching.watching(fleet.project) as watch,
+        client(pump, port, tmp_path) as one,
+        client(valve, port, tmp_path) as other,
+    ):
+        watch.next(event="note", text="listening at 127.0.0.1")
+        one.publish("devices/pump/diag", b"\xff\x00")
+        one.publish("devices/pump/diag", report("pump", {**FAILURE, "ev": {"ssid": "shed"}}))
+        other.publish("devices/valve/diag", report("valve"))
+        found = watch.next(event="verdict", device_id="pump")
+        assert (found["verdict"], found["count"]) == ("wifi/wrong_password", 5)
+        assert "shed" in found["why"]
+        assert found["fix"]
+        watch.next(event="verdict", device_id="valve", verdict="ready")
+        watch.process.send_signal(signal.SIGINT)
+        counts = watch.next(event="counts")
+        assert (counts["boards"], counts["ready"], counts["refused"]) == (2, 1, 1)
+        assert counts["stages"] == {"wifi": 1}
+        assert watch.ended() == (0, "")
+    kept = {one.device_id: one for one in fleet.registry.diagnoses()}
+    assert kept["pump"].verdict == "wifi/wrong_password"
+    assert kept["pump"].source == f"mqtt 127.0.0.1:{port}"
+    assert kept["valve"].verdict == "ready"
+    assert fleet.registry.failing_stages() == {"wifi": 1}
+    shown = desk.firmshake("fleet", "status", cwd=fleet.project.root, passphrase=None)
+    assert "what boards said last" in shown.stdout
+    assert "1 wifi" in " ".join(shown.stdout.split())
+    assert fleet.registry.device(watcher.NAME) is None
+
+
+def test_an_unknown_device_is_told_and_a_device_speaks_for_itself_alone(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    stranger = desk.authority(fleet.project).issue("stranger", now=datetime.now(UTC))
+    with (
+        watching.watching(fleet.project) as watch,
+        client(pump, port, tmp_path) as one,
+        client(stranger, port, tmp_path) as unknown,
+    ):
+        watch.next(event="note", text="listening")
+        one.publish("devices/pump/diag", report("valve", FAILURE))
+        watch.next(event="note", text="pump: a report in the name of another device")
+        # these the broker does not pass on: the next thing that is heard is the last
+        one.publish("devices/valve/diag", report("valve", FAILURE))
+        one.publish(f"devices/{watcher.NAME}/diag", report(watcher.NAME, FAILURE))
+        unknown.publish("devices/stranger/diag", report("stranger", FAILURE))
+        watch.next(event="note", text="stranger: the registry knows no such device")
+        one.publish("devices/pump/diag", report("pump"))
+        watch.next(event="verdict", device_id="pump", verdict="ready")
+        watch.process.send_signal(signal.SIGTERM)
+        counts = watch.next(event="counts")
+        assert (counts["messages"], counts["refused"], counts["unknown"]) == (3, 1, 1)
+    assert "stranger" not in {one.device_id for one in fleet.registry.diagnoses()}
+
+
+def test_it_ends_after_the_time_that_was_asked_for(fleet: Fleet, port: int) -> None:
+    with watching.watching(fleet.project, "--for", "0.5") as watch:
+        assert watch.next(event="counts")["messages"] == 0
+        assert watch.ended() == (0, "")
+
+
+def test_the_second_watcher_puts_out_the_first_who_says_so(fleet: Fleet, port: int) -> None:
+    with watching.watching(fleet.project) as first:
+        first.next(event="note", text="listening")
+        with watching.watching(fleet.project) as second:
+            second.next(event="note", text="listening")
+            status, said = first.ended()
+            assert status == 1
+            assert "another fleet watch has begun" in said
+            assert second.process.poll() is None
+
+
+def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    pump, port = fleet.device("pump"), fleet.project.broker.port
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="note", text=f"no connection to 127.0.0.1:{port}: connection refused")
+        for number in (1, 2):
+            with desk.broker(fleet.project), client(pump, port, tmp_path) as one:
+                watch.next(event="note", text="listening")
+                one.publish("devices/pump/diag", report("pump", {**FAILURE, "n": number}))
+                watch.next(event="verdict", device_id="pump", count=number)
+            watch.next(event="note", text="trying again")
+
+
+def test_without_its_rule_it_hears_nothing_and_says_which_lines_to_add(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    pump, port = fleet.device("pump"), fleet.project.broker.port
+    rules = fleet.project.broker_folder / "acl"
+    rules.write_text(brokerconfig.DEVICES_ACL)  # as an older firmshake wrote it
+    with desk.broker(fleet.project), client(pump, port, tmp_path) as one:
+        with watching.watching(fleet.project) as watch:
+            watch.next(event="note", text="listening")
+            one.publish("devices/pump/diag", report("pump", FAILURE))
+            watch.process.send_signal(signal.SIGINT)
+            assert watch.next(event="counts")["messages"] == 0
+            _, said = watch.ended()
+        lines = [line.strip() for line in said.splitlines() if line.startswith("    ")]
+        assert lines == brokerconfig.WATCHER_ACL.splitlines()[1:]
+        rules.write_text(rules.read_text() + "\n".join(lines) + "\n")
+    with desk.broker(fleet.project), client(pump, port, tmp_path) as one:
+        with watching.watching(fleet.project) as watch:
+            watch.next(event="note", text="listening")
+            one.publish("devices/pump/diag", report("pump", FAILURE))
+            watch.next(event="verdict", device_id="pump")
+
+
+def test_a_broker_of_another_ca_is_not_talked_to(tmp_path: Path) -> None:
+    ours, other = (exported.fleet(tmp_path / name) for name in ("ours", "other"))
+    for name in ("broker.pem", "ca.crt", "crl.pem"):
+        content = (other.project.broker_folder / name).read_bytes()
+        (ours.project.broker_folder / name).write_bytes(content)
+    with desk.broker(ours.project), watching.watching(ours.project) as watch:
+        status, said = watch.ended()
+    assert status == 1
+    assert "the broker's certificate is refused" in said
+    assert "firmshake doctor" in said
+
+
+# the broker's rules
+
+
+def test_the_watcher_reads_reports_and_nothing_else(
+    fleet: Fleet, port: int, pump: Identity, the_watchers: Identity, tmp_path: Path
+) -> None:
+    with client(the_watchers, port, tmp_path) as ear, client(pump, port, tmp_path) as one:
+        ear.subscribe("#")
+        for topic in ("echo", "diag/more", "a/diag"):
+            one.publish(f"devices/pump/{topic}", b"no")
+        one.publish("devices/pump/diag", b"yes")
+        assert ear.heard.get(timeout=watching.LIMIT_S) == ("devices/pump/diag", b"yes")
+        assert ear.heard.empty()
+
+
+def test_the_watcher_publishes_nothing(
+    fleet: Fleet, port: int, pump: Identity, the_watchers: Identity, tmp_path: Path
+) -> None:
+    with client(the_watchers, port, tmp_path) as mouth, client(pump, port, tmp_path) as one:
+        mouth.subscribe("#")
+        one.subscribe("#")
+        own = f"devices/{watcher.NAME}"
+        for topic in ("devices/pump/diag", "devices/pump/x", "x", f"{own}/diag", f"{own}/x"):
+            mouth.publish(topic, b"no")
+        one.publish("devices/pump/diag", b"yes")
+        for each in (one, mouth):
+            assert each.heard.get(timeout=watching.LIMIT_S) == ("devices/pump/diag", b"yes")
+            assert each.heard.empty()
+
+
+def test_a_device_does_not_read_the_report_of_another(
+    fleet: Fleet, port: int, pump: Identity, valve: Identity, tmp_path: Path
+) -> None:
+    with client(valve, port, tmp_path) as ear, client(pump, port, tmp_path) as one:
+        ear.subscribe(watcher.TOPICS)
+        one.publish("devices/pump/diag", b"no")
+        ear.publish("devices/valve/diag", b"yes")
+        assert ear.heard.get(timeout=watching.LIMIT_S) == ("devices/valve/diag", b"yes")
+        assert ear.heard.empty()
+
+
+# the registry, in both databases
+
+
+def diagnosis(device_id: str, verdict: str) -> Diagnosis:
+    when = datetime(2026, 5, 4, tzinfo=UTC)
+    return Diagnosis(device_id, when, verdict.split("/")[0], verdict, "{}", 1, "here")
+
+
+def test_a_batch_keeps_the_last_of_each_and_names_the_unknown(registry: Registry) -> None:
+    for name in ("a", "b", "c"):
+        registry.set_state(name, "planned")
+    batch = [diagnosis("b", "wifi/no_ip"), diagnosis("a", "tcp/refused"), diagnosis("z", "dns/x")]
+    assert registry.put_diagnoses(batch) == {"z"}
+    assert registry.failing_stages() == {"tcp": 1, "wifi": 1}
+    later = [diagnosis("a", "wifi/no_ip"), diagnosis("c", "ready")]
+    assert registry.put_diagnoses(later) == set()
+    assert registry.diagnoses() == [later[0], batch[0], later[1]]
+    assert registry.failing_stages() == {"wifi": 2}
+    assert registry.put_diagnoses([]) == set()
+
+
+# the whole road
+
+
+def test_a_real_board_reports_what_failed_before_it_got_through(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    made = fleet.device(pki.DEVICE)
+    ours = pki.Fleet(desk.authority(fleet.project), made, made)
+    with (
+        desk.broker(fleet.project),
+        watching.watching(fleet.project) as watch,
+        recording.board(tmp_path, ours) as board,
+    ):
+        watch.next(event="note", text="listening")
+        nobody = servers.free_port()
+        board.aim(nobody)
+        board.start()
+        assert board.verdict() == "tcp/refused"
+        board.aim(fleet.project.broker.port)
+        assert board.verdict() == "ready"
+        found = watch.next(event="verdict", device_id=pki.DEVICE)
+        assert (found["stage"], found["verdict"]) == ("tcp", "tcp/refused")
+        assert found["evidence"]["port"] == str(nobody)
+        assert found["happened_at"] is not None
+    assert fleet.registry.failing_stages() == {"tcp": 1}

@@ -1,0 +1,93 @@
+"""The client of RFC 2217 that esptool gets, at a virtual board's port."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import serial
+from serial import rfc2217
+
+from firmshake.quickport import QuickPort
+from firmshake.virtual import VirtualBoard
+
+
+@pytest.fixture(scope="module")
+def board() -> Iterator[VirtualBoard]:
+    with VirtualBoard(faster_than_life=True) as made:
+        yield made
+
+
+@pytest.fixture
+def port(board: VirtualBoard, monkeypatch: pytest.MonkeyPatch) -> Iterator[QuickPort]:
+    class Clock:
+        sleep = staticmethod(QuickPort.wait)
+
+    monkeypatch.setattr(rfc2217, "time", Clock)
+    opened = QuickPort(board.url, 115200, timeout=5)
+    yield opened
+    opened.close()
+
+
+def read_until(port: QuickPort, wanted: bytes) -> bytes:
+    seen = b""
+    while wanted not in seen:
+        piece = port.read(1)
+        assert piece, seen
+        seen += piece
+    return seen
+
+
+def test_it_says_what_the_board_says_and_hears_what_is_written(port: QuickPort) -> None:
+    port.write(b"\r\x03\x03\x02print(bytes(range(250, 256)))\r")
+    assert rb"b'\xfa\xfb\xfc\xfd\xfe\xff'" in read_until(port, b"\r\nb'") + port.read(24)
+
+
+def test_a_reading_ends_with_its_time_limit(port: QuickPort) -> None:
+    port.write(b"\x03")
+    read_until(port, b">>> ")
+    port.timeout = 0.05
+    assert port.read(10) == b""
+    assert port.in_waiting == 0
+
+
+def test_what_has_come_can_be_forgotten(port: QuickPort) -> None:
+    port.write(b"\x03\x02")
+    read_until(port, b">>> ")
+    port.write(b"print('x' * 9)\r")
+    deadline = time.monotonic() + 20
+    while port.in_waiting < 20:
+        assert time.monotonic() < deadline
+    port.reset_input_buffer()
+    port.timeout = 0.05
+    assert port.read(1) == b""
+
+
+def test_a_time_limit_is_no_business_of_the_servers(
+    port: QuickPort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bytes] = []
+    monkeypatch.setattr(QuickPort, "rfc2217_send_subnegotiation", lambda *words: told.append(words))
+    port.timeout = 0.5
+    assert told == []
+    with pytest.raises(serial.SerialException):
+        port.baudrate = 9600
+    assert told
+
+
+def test_a_time_limit_for_writing_is_refused_as_ever(port: QuickPort) -> None:
+    with pytest.raises(NotImplementedError):
+        port.write_timeout = 3
+
+
+def test_a_port_that_is_lost_is_told_in_pyserials_words() -> None:
+    with VirtualBoard(faster_than_life=True) as board:
+        port = QuickPort(board.url, 115200, timeout=20)
+        board.unplug()
+        with pytest.raises(serial.SerialException, match="connection failed"):
+            while True:
+                port.read(1)
+    port.close()
+    with pytest.raises(serial.PortNotOpenError):
+        port.read(1)
