@@ -57,6 +57,10 @@ class Row:
         self.line = None
 
 
+def _no_rows() -> "list[object]":
+    return [None] * KEPT
+
+
 class Recorder:
     """The recorder whose file is at `path`."""
 
@@ -64,7 +68,7 @@ class Recorder:
         self._timed = False  # a clock was confirmed since the boot
         self._runtime = runtime
         self._path = path
-        self._rows = [None] * KEPT
+        self._rows = _no_rows()
         self._seq = self._seq_kept = 0  # of the last change; of the last that is on flash
         self._sent = self._sent_kept = 0  # up to there the broker has them; the same, on flash
         self._boot = 1
@@ -146,8 +150,13 @@ class Recorder:
 
     def _line(self, row: Row, failure: Failure) -> str:
         at = self._runtime.now() if self._timed else None
-        fields = [("step", failure.step or None), ("cause", failure.cause)]
-        fields += [("n", row.count), ("boot", self._boot), ("at", at)]
+        fields = [
+            ("step", failure.step or None),
+            ("cause", failure.cause),
+            ("n", row.count),
+            ("boot", self._boot),
+            ("at", at),
+        ]
         for key in _EVIDENCE:
             value = failure.evidence.get(key)
             if value is not None:

@@ -7,12 +7,14 @@ import os
 import re
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from firmshake.errors import Error
 from firmshake.newfile import PRIVATE
 
 if TYPE_CHECKING:
+    from serial import SerialBase
+
     from firmshake.console import OpenPort
 
 _HINT = "name another file with --log, or make room and check the folder's permissions"
@@ -110,6 +112,22 @@ class SavedPort:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
+
+
+def open_saved(port: str, baud: int, log: Log | None) -> OpenPort:
+    """Open a port that a log hears too, where there is one. Raises Error."""
+    from firmshake import serialport
+
+    opened = cast("OpenPort", serialport.open_port(port, baud))
+    return SavedPort(opened, log) if log else opened
+
+
+def reset(opened: OpenPort) -> None:
+    """Restart the board behind such a port. Raises Error."""
+    from firmshake import serialport
+
+    bare = opened.inner if isinstance(opened, SavedPort) else opened
+    serialport.reset(cast("SerialBase", bare))
 
 
 def _private(path: str, flags: int) -> int:

@@ -18,8 +18,9 @@ from firmshake.cli.fleetview.jsonlines import JsonView
 from firmshake.cli.fleetview.plain import PlainView
 from firmshake.cli.fleetview.styles import STYLES, Row
 from firmshake.event import STAGES as AGENT_STAGES
-from firmshake.fleet.row import STAGES, BoardRow, Totals
+from firmshake.fleet.row import FOUND, BoardRow, Totals
 from firmshake.fleet.view import View
+from firmshake.ways.way import STAGES
 
 HOSTILE = "\x1b]0;title\x07\x9b2J\n\u202e\udc80"
 FAILED = BoardRow(
@@ -100,7 +101,7 @@ def test_text_is_fitted_to_the_column(said: str, width: int) -> None:
 def test_each_state_has_a_word_and_a_style_and_each_stage_plain_words() -> None:
     assert set(words.STATES) <= set(STYLES)
     assert set(layout._URGENCY) == set(words.STATES)
-    assert {*STAGES, *AGENT_STAGES} - {"boot"} <= set(words.STAGES)
+    assert {FOUND, *STAGES, *AGENT_STAGES} - {"boot"} <= set(words.STAGES)
 
 
 def test_large_digits_are_readable() -> None:
@@ -168,6 +169,20 @@ def test_a_boards_line_says_it_all() -> None:
 def test_which_attempt_it_is_is_told_from_the_second_on() -> None:
     again = BoardRow("k", "p", "working", "tls", words="slow", attempt=3)
     assert words.outcome(again) == "TLS handshake: slow (attempt 3)"
+
+
+@pytest.mark.parametrize(
+    ("stage", "said", "shown"),
+    [
+        ("write", "", "writing"),
+        ("write", "writing, 40%", "writing, 40%"),
+        ("wifi", "its agent: wifi", "joining Wi-Fi"),
+        ("wifi", "wifi/timeout; again", "joining Wi-Fi: wifi/timeout; again"),
+        ("new", "", "new"),
+    ],
+)
+def test_nothing_is_said_twice(stage: str, said: str, shown: str) -> None:
+    assert words.stage(BoardRow("k", "p", "working", stage, words=said)) == shown
 
 
 def test_boards_stay_in_their_places_while_all_have_room() -> None:
@@ -307,11 +322,17 @@ def test_what_programs_get_is_lines_of_ascii(row: BoardRow) -> None:
 def test_what_stays_has_every_failure_with_why_and_fix() -> None:
     stream = io.StringIO()
     console = Console(file=stream, width=70)
-    ending.show(console, [PROVED, FAILED], [FAILED], TOTALS, 30.0)
+    again = BoardRow(**{**vars(FAILED), "key": "k9", "device_id": "lab-9"})
+    other = BoardRow(**{**vars(FAILED), "key": "k8", "verdict": "tcp/refused", "fix": ""})
+    ending.show(console, [PROVED, FAILED], [FAILED, other, again], TOTALS, 30.0)
     lines = stream.getvalue().splitlines()
     assert lines[3:] == [
-        "ttyUSB1 lab-2 failed tls.server_certificate/expired",
-        "  why   The broker's certificate expired.",
-        "  fix   Renew it.",
+        "failed tls.server_certificate/expired",
+        "  why     The broker's certificate expired.",
+        "  fix     Renew it.",
+        "  boards  ttyUSB1 lab-2, ttyUSB1 lab-9",
+        "failed tcp/refused",
+        "  why     The broker's certificate expired.",
+        "  boards  ttyUSB1 lab-2",
         "12 of 16 proved, 1 failed, 4.0 a minute, 3:05 so far",
     ]

@@ -97,7 +97,7 @@ def test_any_word_is_found_anywhere(secret: str, before: str, behind: str, which
     except UnicodeEncodeError:
         return
     form = forms[which % len(forms)]
-    if form.lower().isspace():
+    if form.isspace():
         return
     assert Scrubber([secret]).scrub(f"{before} {form} {behind}").removed
 

@@ -287,3 +287,21 @@ def test_only_failures_of_real_boards(provisioned: Provisioned) -> None:
     assert not [line for line in said if "shed-1" in line and "firmshake:" not in line]
     assert os.environ["NO_COLOR"]
     assert "\x1b" not in "".join(said)
+
+
+def test_a_port_that_is_not_there_is_waited_for_while_another_is_heard(
+    boards: list[Board],
+) -> None:
+    one, other = boards
+    other.unplug()
+    command = [sys.executable, "-m", "firmshake", "console", str(one.path), str(other.path)]
+    with piped(*command) as run:
+        lines_until(
+            run, f"ttyB | firmshake: there is no port {other.path}; waiting", "listening to"
+        )
+        one.say("heard\r\n")
+        lines_until(run, "ttyA | heard")
+        other.plug()
+        lines_until(run, f"ttyB | firmshake: listening to {other.path}")
+        run.send_signal(signal.SIGINT)
+        assert run.wait(LIMIT_S) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import ssl
 import subprocess
 import sys
@@ -12,15 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support import exported
+from support import desk, exported, watching
 from support.exported import Fleet
 from support.mqttsession import ACCEPTED, Session, context, is_refused
 from support.rabbitmq import rabbitmq
 from support.readme import Shell, check_trial, commands
 from support.servers import free_port
 
+from firmshake import watcher
 from firmshake.ca import authority
 from firmshake.exports.rabbitmq import RIGHTS_PORT
+from firmshake.fleet import watchidentity
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,41 @@ def test_a_device_cannot_call_itself_another_nor_log_in_with_a_password(
         with Session(port, tls) as session:
             assert session.connect(login[0], login) != ACCEPTED
     assert not is_refused(port, tls, "thief")
+
+
+def test_the_watcher_hears_what_devices_report_and_nothing_else(
+    fleet: Fleet, folder: Path, tmp_path: Path
+) -> None:
+    """RabbitMQ 3.10 knows MQTT 3.1.1 only: the command finds out by itself."""
+    device = context(tmp_path, fleet.root, fleet.device("well"))
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="note", text="listening")
+        with Session(fleet.project.broker.port, device) as session:
+            assert session.connect("well") == ACCEPTED
+            session.publish("devices/well/echo", b"no")
+            session.publish("devices/well/diag", watching.report("well"))
+            assert watch.next(event="verdict")["device_id"] == "well"
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.next(event="counts")["messages"] == 1
+
+
+def test_the_watcher_has_no_other_right(fleet: Fleet, folder: Path, tmp_path: Path) -> None:
+    issuing = desk.authority(fleet.project)
+    own = watchidentity.issue(issuing, fleet.registry, now=datetime.now(UTC), days=1)
+    tls = context(tmp_path, fleet.root, own)
+
+    def subscribed(topic: str, publishing: str = "") -> bool:
+        with Session(fleet.project.broker.port, tls) as session:
+            assert session.connect(watcher.NAME) == ACCEPTED
+            if publishing:
+                session.publish(publishing, b"no")
+            return session.subscribed(topic)
+
+    assert subscribed(watcher.TOPICS)
+    for topic in ("devices/#", "devices/+/echo", f"devices/{watcher.NAME}/diag", "#"):
+        assert not subscribed(topic), topic
+    for topic in ("devices/pump/diag", f"devices/{watcher.NAME}/diag", "x"):
+        assert not subscribed(watcher.TOPICS, topic), topic
 
 
 def test_nobody_else_gets_in(fleet: Fleet, folder: Path, tmp_path: Path) -> None:

@@ -138,3 +138,16 @@ def test_a_station_goes_on_until_it_is_interrupted(bench: Bench) -> None:
     assert station.returncode == 128 + signal.SIGINT
     assert "Traceback" not in err
     assert bench.registry.status().stations == {}
+
+
+def test_boards_that_fail_before_they_are_anything_end_the_run_too(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    with (
+        desk.broker(made),
+        fleetdesk.bench(made, tmp_path / "runtime", 2, "--fault", "2:busy") as b,
+    ):
+        done = b.run("run", "--count", "2", "--json")
+        assert done.returncode == 1, done.stderr
+        totals = [row for row in fleetdesk.said(done) if row["event"] == "totals"][-1]
+        assert (totals["proved"], totals["failed"]) == (1, 1)
+        assert [device.state for device in b.devices()] == ["proved"]

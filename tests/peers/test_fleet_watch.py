@@ -153,11 +153,14 @@ def test_without_its_rule_it_hears_nothing_and_says_which_lines_to_add(tmp_path:
         lines = [line.strip() for line in said.splitlines() if line.startswith("    ")]
         assert lines == brokerconfig.WATCHER_ACL.splitlines()[1:]
         rules.write_text(rules.read_text() + "\n".join(lines) + "\n")
-    with desk.broker(fleet.project), client(pump, port, tmp_path) as one:
-        with watching.watching(fleet.project) as watch:
-            watch.next(event="note", text="listening")
-            one.publish("devices/pump/diag", report("pump", FAILURE))
-            watch.next(event="verdict", device_id="pump")
+    with (
+        desk.broker(fleet.project),
+        client(pump, port, tmp_path) as one,
+        watching.watching(fleet.project) as watch,
+    ):
+        watch.next(event="note", text="listening")
+        one.publish("devices/pump/diag", report("pump", FAILURE))
+        watch.next(event="verdict", device_id="pump")
 
 
 def test_a_broker_of_another_ca_is_not_talked_to(tmp_path: Path) -> None:

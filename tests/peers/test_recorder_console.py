@@ -6,8 +6,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
+from serial import SerialBase
 from support import desk, plugged
 from support.boardtools import console, read_until, wait_until
 from support.commands import run
@@ -18,6 +20,7 @@ from firmshake.repl.rawrepl import connected
 from firmshake.repl.reading import read
 from firmshake.virtual import VirtualBoard
 from firmshake.virtual.fault import Faults
+from firmshake.ways.repl import restarted
 
 
 @pytest.fixture
@@ -133,8 +136,8 @@ def test_what_circuitpython_may_not_write_it_does_without(made: Project, tmp_pat
 
 def are_sent(url: str) -> bool:
     """Whether a broker has the board's records, after a climb that reached it."""
-    with console(url) as port:
-        read_until(port, b" ready ok ")
+    with restarted(url) as port:
+        read_until(cast(SerialBase, port), b" ready ok ")
     records = recorderdump.fetch(url).records
     assert "tcp/refused" in [record.verdict for record in records]
     return all(record.sent for record in records)

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,13 @@ import pytest
 from support import desk
 from support.boardtools import console, done, wait_until
 
+from firmshake import uf2
 from firmshake.boards import bench
+from firmshake.firmwares.identify import identify
+from firmshake.image import Run
 from firmshake.project import load
-from firmshake.virtual import nor
+from firmshake.virtual import nor, rp2
+from firmshake.ways.choose import Wish
 
 PATIENCE_S = 60
 
@@ -239,4 +244,27 @@ def test_the_air_has_the_projects_wifi(project: Path) -> None:
             check=False,
         )
         assert ran.stdout == "b'shed'\n", ran.stderr
+        ended(run)
+
+
+def test_two_picos_that_restart_at_once_are_not_taken_for_each_other(
+    project: Path, tmp_path: Path
+) -> None:
+    model = rp2.pico("pico-w")
+    runs = [Run(rp2.FLASH_BASE, rp2.standin(model))]
+    firmware = identify(uf2.write(runs, model.families[0]))
+    options = ("--board", "pico-w", "--drive", tmp_path / "drives", "--faster-than-life", "--json")
+    made = load(project)
+
+    def provisioned(drive: str) -> str:
+        wish = Wish(drive, file=firmware)
+        outcome = desk.provisioned(made, wish, desk.Notes(), device_id=f"pico-{drive[-1]}")
+        assert outcome.verdict.verdict == "ready"
+        return outcome.mac
+
+    with virtual("--boards", 2, *options, folder=project) as run:
+        boards = boards_of(run)
+        with ThreadPoolExecutor() as pool:
+            found = list(pool.map(provisioned, [board["drive"] for board in boards]))
+        assert found == [board["unique_id"] for board in boards]
         ended(run)

@@ -20,15 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from support import kills, powercut
-from support.powercut import Change, Kind
-
 from firmshake.ca import certificate as certificates
 from firmshake.fleet.planned import Planned
 from firmshake.newproject import new_project
 from firmshake.project import Broker
 from firmshake.registry import STATES, Registry
 from firmshake.registry.fleetrecord import Claim
+from support import kills, powercut
+from support.powercut import Change, Kind
 
 _SYNCS = (Kind.SYNC, Kind.SYNC_FOLDER)
 
@@ -130,9 +129,6 @@ def _of_device(registry: Registry, name: str, board: str) -> Iterator[str]:
             yield f"{row.serial_number} of {name} is on no board, and good"
 
 
-TRIALS: dict[str, Trial]
-
-
 @functools.cache
 def _source() -> Path:
     return kills.pristine(Path(tempfile.mkdtemp()))
@@ -149,16 +145,41 @@ TRIALS = {
 }
 
 
+def _folder_only(folder: Path) -> None:
+    """As `handover.issue` would be if it did not sync the folder that it makes its own in."""
+    desk = kills.opened(folder)
+    desk.out.mkdir()
+    kills.OPERATIONS["issue"](desk)
+
+
+def _promised_early(folder: Path) -> None:
+    """Promises before the registry has written anything."""
+    made = kills.opened(folder).authority.issue("lamp", now=kills.BORN).certificate
+    powercut.mark(f"issued lamp {certificates.serial(made)}")
+    _fleet(folder)
+
+
+# what shows that harm would be found, and what is found
+CONTROLS = {
+    "folder_only": "done, and not on the disk: fleet/had/out",
+    "promised_early": "forgotten: issued lamp",
+}
+_CONTROLS = {
+    "folder_only": Trial(_pristine, _folder_only, lambda folder, promised: iter(())),
+    "promised_early": Trial(_pristine, _promised_early, _fleet_tried),
+}
+
+
 def _main(cuts: int, seed: int, names: Sequence[str]) -> int:
     kills.hasten()
     found, counts = [], {}
     for name in names:
-        journal = powercut.watching()
+        journal, trial = powercut.watching(), (TRIALS | _CONTROLS)[name]
         shutil.rmtree(journal.folder)
         journal.folder.mkdir()
-        changes = _recorded(journal, TRIALS[name])
+        changes = _recorded(journal, trial)
         found += [f"{name}: {what}" for what in _ended(journal)]
-        found += _tried(journal, name, _moments(changes, cuts, Random(seed)))
+        found += _tried(journal, name, trial, _moments(changes, cuts, Random(seed)))
         counts[name] = len(changes)
     sys.stdout.write("".join(f"{line}\n" for line in (*found, json.dumps(counts))))
     return bool(found)
@@ -189,13 +210,15 @@ def _ended(journal: powercut.Journal) -> Iterator[str]:
             yield f"done, and not on the disk: {path}"
 
 
-def _tried(journal: powercut.Journal, name: str, cuts: Iterator[Cut]) -> Iterator[str]:
+def _tried(
+    journal: powercut.Journal, name: str, trial: Trial, cuts: Iterator[Cut]
+) -> Iterator[str]:
     folder = journal.folder / "fleet"
     for cut in cuts:
         journal.drop(cut.seed, cut.changes, ordered=cut.ordered)
         when = f"{name}, cut after {len(cut.changes)} ({cut.seed}, {cut.ordered})"
         promised = powercut.marks(cut.changes)
-        yield from (f"{when}: {what}" for what in TRIALS[name].tried(folder, promised))
+        yield from (f"{when}: {what}" for what in trial.tried(folder, promised))
 
 
 def _moments(changes: Sequence[Change], cuts: int, made: Random) -> Iterator[Cut]:

@@ -396,7 +396,7 @@ def _of_file(known: Known, path: Path) -> Iterator[str]:
         for block in content.split(end)[:-1]:
             x509.load_pem_x509_crl(block + end)
     elif path.name == "keys.jsonl":
-        for line in content.split(b"\n")[:-1]:
+        for line in _lines(content):
             entry = bulkfile.parse(line)
             yield from _of_certificates(known, [entry.certificate])
             if not entry.opens(SECRET):
@@ -460,8 +460,13 @@ def _keys(folder: Path) -> Iterator[Any]:
             yield _public(path.read_bytes())
     path = folder / "had" / "keys.jsonl"
     if path.exists():
-        for line in path.read_bytes().split(b"\n")[:-1]:
+        for line in _lines(path.read_bytes()):
             yield bulkfile.parse(line).certificate.public_key()
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The lines of a run that count: before what was broken off, and what a power-off tore."""
+    return content.partition(b"\0")[0].split(b"\n")[:-1]
 
 
 def _digest(key: Any) -> bytes:

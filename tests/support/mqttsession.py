@@ -75,6 +75,18 @@ class Session:
             return False
         return b"hello" in seen
 
+    def subscribed(self, topic: str) -> bool:
+        """Whether the broker grants a subscription; it may end the connection instead."""
+        try:
+            self._send(0x82, b"\x00\x01" + _text(topic) + b"\x00")
+            return self.line.recv(100) == b"\x90\x03\x00\x01\x00"
+        except (ssl.SSLError, ConnectionError):
+            return False
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 0."""
+        self._send(0x30, _text(topic) + payload)
+
     def _send(self, kind: int, body: bytes) -> None:
         self.line.sendall(bytes((kind, len(body))) + body)
 

@@ -20,7 +20,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -336,13 +336,17 @@ def watching() -> Journal:
     return Journal(Path(os.environ[_FOLDER]), Path(os.environ[_LOG]))
 
 
-def mark(said: str, environment: Mapping[str, str] = os.environ) -> None:
+def mark(said: str) -> None:
     """Note in the log that this program has just promised something."""
-    data = said.encode()
-    head = _HEAD.pack(Kind.MARK, 0, 0, 0, 0, 0, len(data))
-    handle = os.open(environment[_LOG], os.O_WRONLY | os.O_APPEND)
-    os.write(handle, head + data)
+    handle = os.open(os.environ[_LOG], os.O_WRONLY | os.O_APPEND)
+    os.write(handle, marked(said))
     os.close(handle)
+
+
+def marked(said: str) -> bytes:
+    """The record of a promise, for a program to write to the log at once."""
+    data = said.encode()
+    return _HEAD.pack(Kind.MARK, 0, 0, 0, 0, 0, len(data)) + data
 
 
 def marks(changes: Sequence[Change]) -> list[str]:

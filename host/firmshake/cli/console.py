@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
 
 import click
 
+from firmshake import saving
 from firmshake.cli.printer import Printer, terminal
 from firmshake.climbgate import Only
 from firmshake.console import Back, Lost, OpenPort, watch
 from firmshake.errors import Error
 from firmshake.event import STAGES, Event, Output
-from firmshake.saving import Log, SavedPort
-
-if TYPE_CHECKING:
-    from serial import SerialBase
+from firmshake.saving import Log
 
 
 @click.command()
@@ -105,22 +102,16 @@ def _only(patterns: tuple[str, ...]) -> Only:
 
 def _one(port: str, baud: int, reset: bool, times: bool, as_json: bool, path: Path | None) -> None:
     """Show what one board says, as it comes."""
-    from firmshake import serialport
-
-    def connect() -> OpenPort:
-        opened = cast(OpenPort, serialport.open_port(port, baud))
-        return SavedPort(opened, log) if log else opened
 
     def restart(opened: OpenPort) -> None:
         printer.note(f"firmshake: listening to {port} at {baud} baud; Ctrl-C ends it")
         if reset:
-            bare = opened.inner if isinstance(opened, SavedPort) else opened
-            serialport.reset(cast("SerialBase", bare))
+            saving.reset(opened)
 
     printer = Printer(terminal(), as_json, times)
     log = Log(path) if path else None
     with closing(log) if log else nullcontext():
-        _show(watch(connect, restart), printer, port)
+        _show(watch(lambda: saving.open_saved(port, baud, log), restart), printer, port)
 
 
 def _show(found: Iterator[Event | Output | Lost | Back], printer: Printer, port: str) -> None:

@@ -19,22 +19,17 @@ from firmshake.cli.controls import HELP, Controls
 from firmshake.cli.passing import Passing
 from firmshake.cli.prefix import Prefixes
 from firmshake.cli.printer import as_object, explained
-from firmshake.cli.repeats import Repeats
+from firmshake.cli.standing import STANDINGS, Standing
 from firmshake.cli.statusline import StatusLine
-from firmshake.climbgate import Gate, Only
 from firmshake.console import Back, Lost
 from firmshake.event import Event, Output
 from firmshake.feed import Item, NotReset, Opened, Refused, Said
 from firmshake.ladderview import show
 from firmshake.merging import Dropped
-from firmshake.symptoms import Symptoms
 from firmshake.wording import printable
 
 _NARROWEST = 20  # columns for what stands behind the name
 _UNBROKEN = 10_000  # columns in which nothing that a board says is wrapped
-
-# how a board stands
-_READY, _FAILED, _CLIMBS, _AWAY = "ready", "failed", "without a verdict", "away"
 
 
 @dataclass(frozen=True)
@@ -44,40 +39,6 @@ class Look:
     as_json: bool = False
     times: bool = False
     named: bool = True
-
-
-class _Seen:
-    """What was seen of one board; `last` is what came last."""
-
-    def __init__(self, first: Said, only: Only) -> None:
-        self.last = first
-        self.gate = Gate(_event_of, self._left_out, only)
-        self.repeats = Repeats()
-        self.symptoms = Symptoms()
-        self.hints: set[str] = set()
-        self.is_half = False  # the last output has not come to its line's end
-        self.stands = _CLIMBS
-
-    def take(self, said: Said) -> list[Said]:
-        """What is to be shown now that this has come."""
-        self.last = said
-        self._note_state(said.item)
-        if isinstance(said.item, Dropped):
-            return self.gate.lose(said.item.count)
-        return self.gate.feed(said) if isinstance(said.item, Event | Output) else [said]
-
-    def _left_out(self, count: int) -> Said:
-        return self.last._replace(item=Dropped(count))
-
-    def _note_state(self, item: Item) -> None:
-        if isinstance(item, Lost | Refused):
-            self.stands = _AWAY
-        elif isinstance(item, Back | Opened):
-            self.stands = _CLIMBS
-        elif isinstance(item, Event) and item.verdict is not None:
-            self.stands = _READY if item.state == "ok" else _FAILED
-        elif isinstance(item, Event) and (item.stage, item.state) == ("identity", "start"):
-            self.stands = _CLIMBS
 
 
 class View:
@@ -93,7 +54,7 @@ class View:
         self._controls = controls
         self._look = look
         self._only = controls.only
-        self._seen: dict[int, _Seen] = {}
+        self._seen: dict[int, Standing] = {}
         self._lines: list[Text | str] = []
         # in a file or a pipe all is left as it came
         self._is_styled = console.is_terminal or console.file.isatty()
@@ -104,7 +65,7 @@ class View:
         for said in came:
             seen = self._seen.get(said.board.number)
             if seen is None:
-                seen = self._seen[said.board.number] = _Seen(said, self._only)
+                seen = self._seen[said.board.number] = Standing(said, self._only)
             if isinstance(said.item, Output):
                 self._watch(said, said.item, seen)
             for one in seen.take(said):
@@ -119,7 +80,7 @@ class View:
     def draw_status(self, waiting: int) -> None:
         """Show what is going on below it all; so many items have come and are not shown yet."""
         stand = [seen.stands for seen in self._seen.values()]
-        counts = [(stand.count(word), word) for word in (_READY, _FAILED, _CLIMBS, _AWAY)]
+        counts = [(stand.count(word), word) for word in STANDINGS]
         parts = [", ".join(f"{count} {word}" for count, word in counts if count)]
         if self._controls.is_paused:
             parts.append(f"PAUSED, {waiting} waiting: p goes on")
@@ -145,14 +106,14 @@ class View:
             for held in seen.gate.change(self._only):
                 self._print(held, seen)
 
-    def _watch(self, said: Said, output: Output, seen: _Seen) -> None:
+    def _watch(self, said: Said, output: Output, seen: Standing) -> None:
         """Say what is wrong with a board whose agent does not speak: once a board."""
         symptom = seen.symptoms.see(output)
         if symptom is not None and symptom.message not in seen.hints:
             seen.hints.add(symptom.message)
             self.note(symptom.message, symptom.hint, self._before(said))
 
-    def _print(self, said: Said, seen: _Seen) -> None:
+    def _print(self, said: Said, seen: Standing) -> None:
         item = said.item
         if isinstance(item, Event | Output | Dropped) and self._controls.hides(said.board.number):
             return
@@ -163,7 +124,7 @@ class View:
         else:
             self.note(*_words_of(item, said.board.port), self._before(said))
 
-    def _event(self, said: Said, event: Event, seen: _Seen) -> None:
+    def _event(self, said: Said, event: Event, seen: Standing) -> None:
         seen.is_half = False
         is_searched = bool(self._controls.search)
         if is_searched and not self._controls.finds(self._text_of(event)):
@@ -176,7 +137,7 @@ class View:
             shown = show(event) if is_searched else explained(event, seen.repeats)
             self._block(said, shown)
 
-    def _output(self, said: Said, output: Output, seen: _Seen) -> None:
+    def _output(self, said: Said, output: Output, seen: Standing) -> None:
         text = output.text.rstrip("\r\n")
         is_rest, seen.is_half = seen.is_half, not output.data.endswith((b"\r", b"\n"))
         if self._look.as_json or (is_rest and not text):
@@ -233,10 +194,6 @@ class View:
             self._console.file.write("".join(f"{line}\n" for line in self._lines))
         self._console.file.flush()
         self._lines.clear()
-
-
-def _event_of(said: Said) -> Event | None:
-    return said.item if isinstance(said.item, Event) else None
 
 
 def _words_of(item: Item, port: str) -> tuple[str, str]:

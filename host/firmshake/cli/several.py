@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from firmshake import saving
 from firmshake.cli.consoleview import Look, View
 from firmshake.cli.controls import Controls
 from firmshake.cli.prefix import Prefixes
@@ -20,11 +21,9 @@ from firmshake.console import OpenPort
 from firmshake.consoles import Consoles, Place
 from firmshake.errors import Error
 from firmshake.feed import Line, Opened, Refused, Said
-from firmshake.saving import Log, LogFolder, SavedPort
+from firmshake.saving import Log, LogFolder
 
 if TYPE_CHECKING:
-    from serial import SerialBase
-
     from firmshake.cli.keys import Keyboard
 
 _BATCH = 500  # items between two looks at the keys
@@ -55,7 +54,7 @@ def run(wish: Wish) -> None:
     prefixes = Prefixes(numbered=interactive and wish.look.named)
     view = View(console, Console(stderr=True, highlight=False), prefixes, controls, wish.look)
     line = _line(wish)
-    reset = _reset if wish.reset else None
+    reset = saving.reset if wish.reset else None
     keyboard = _keyboard(view) if interactive else None
     try:
         with Consoles(line, reset, events_only=wish.look.as_json) as consoles:
@@ -136,29 +135,15 @@ def _show(
 
 def _line(wish: Wish) -> Line:
     """What opens a port and its log: the file that was named, or one in the folder that was."""
-    from firmshake import serialport
-
     folder = LogFolder(wish.log) if wish.log and len(wish.ports) != 1 else None
 
     @contextmanager
     def line(port: str) -> Iterator[Callable[[], OpenPort]]:
         log = folder.log(port) if folder else Log(wish.log) if wish.log else None
-
-        def open_port() -> OpenPort:
-            opened = cast(OpenPort, serialport.open_port(port, wish.baud))
-            return SavedPort(opened, log) if log else opened
-
         with closing(log) if log else nullcontext():
-            yield open_port
+            yield lambda: saving.open_saved(port, wish.baud, log)
 
     return line
-
-
-def _reset(opened: OpenPort) -> None:
-    from firmshake import serialport
-
-    bare = opened.inner if isinstance(opened, SavedPort) else opened
-    serialport.reset(cast("SerialBase", bare))
 
 
 def _is_interactive(console: Console) -> bool:

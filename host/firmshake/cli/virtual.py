@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from firmshake.cli import virtualbench, waiting
+from firmshake.cli import virtualbench, virtualvalues, waiting
 from firmshake.cli.parameters import Seconds
-from firmshake.errors import Error
 
 if TYPE_CHECKING:
-    from firmshake.project import Project
-    from firmshake.virtual import Faults, VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi
+    from firmshake.virtual import Faults, VirtualBoard, VirtualCircuitPython, VirtualPico
 
     Made = VirtualBoard | VirtualPico | VirtualCircuitPython
 
@@ -42,9 +38,6 @@ _ONLY = {
     "unique_id": (_PICO, _CIRCUITPYTHON),
     "drive": (_PICO, _CIRCUITPYTHON),
 }
-# Below the least, the board's own modules do not fit
-_LEAST_HEAP, _MOST_HEAP = 80 << 10, 1 << 30
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20}
 
 
 @click.command("virtual")
@@ -167,7 +160,7 @@ def command(context: click.Context, /, **options: Any) -> None:
             option = "--" + name.replace("_", "-")
             raise click.UsageError(f"{option} is not for this kind of board")
     project = virtualbench.project_of(options["folder"])
-    options["wifi"] = _wifi(options["ssid"], options["wifi_password"], project)
+    options["wifi"] = virtualvalues.wifi(options["ssid"], options["wifi_password"], project)
     if options["count"] is not None:
         makers = _makers(kind, options)
         virtualbench.run(makers, project, options["drive"], options["as_json"])
@@ -219,22 +212,22 @@ def _maker(kind: str, options: dict[str, Any]) -> Callable[[], Made]:
     board, drive = options["board"], options["drive"]
     if kind == _CIRCUITPYTHON:
         size = 8 if board in _PICOS else 6
-        number = _unique_id(options["unique_id"], size)
+        number = virtualvalues.unique_id(options["unique_id"], size)
         return functools.partial(
             VirtualCircuitPython, board=board, drive=drive, unique_id=number, **common
         )
-    common |= _clock(options["clock"]) | {"flash": options["flash"]}
+    common |= virtualvalues.clock(options["clock"]) | {"flash": options["flash"]}
     if heap := options["heap"]:
-        common["heap"] = _heap(heap)
+        common["heap"] = virtualvalues.heap(heap)
     if options["blank"] is not None:
         common["blank"] = options["blank"]
     if kind == _PICO:
         if drive is None:
             raise click.UsageError("a Pico needs a folder for its drive: --drive FOLDER")
-        if number := _unique_id(options["unique_id"], 8):
+        if number := virtualvalues.unique_id(options["unique_id"], 8):
             common["unique_id"] = number
         if radio := options.get("radio"):
-            common["mac"] = _mac(radio)
+            common["mac"] = virtualvalues.mac(radio)
         return functools.partial(
             VirtualPico, board=board, drive=drive, held=options["boot_held"], **common
         )
@@ -242,7 +235,7 @@ def _maker(kind: str, options: dict[str, Any]) -> Callable[[], Made]:
         VirtualBoard,
         chip=board,
         raw_port=options["raw_port"],
-        mac=_mac(options["mac"]),
+        mac=virtualvalues.mac(options["mac"]),
         flash_size=nor.SIZES[options["flash_size"]],
         boot_held=options["boot_held"],
         **common,
@@ -291,63 +284,3 @@ def _faults(kind: str, texts: tuple[str, ...]) -> Faults:
         return fault.parse(texts, kind)
     except fault.BadFault as error:
         raise click.BadParameter(str(error), param_hint="--fault") from None
-
-
-def _mac(text: str) -> bytes:
-    try:
-        mac = bytes.fromhex(text.replace(":", "").replace("-", ""))
-    except ValueError:
-        mac = b""
-    if len(mac) != 6 or mac[0] & 1:
-        raise click.BadParameter("six bytes such as 24:0a:c4:12:34:56", param_hint="--mac")
-    return mac
-
-
-def _unique_id(text: str | None, size: int) -> bytes | None:
-    if text is None:
-        return None
-    try:
-        number = bytes.fromhex(text.replace(":", ""))
-    except ValueError:
-        number = b""
-    if len(number) != size:
-        raise click.BadParameter(f"{size} bytes in hexadecimal", param_hint="--unique-id")
-    return number
-
-
-def _heap(text: str) -> str:
-    """As MicroPython takes it: bytes, or KiB with k, or MiB with m."""
-    found = re.fullmatch(r"(\d{1,10})([km]?)", text.lower(), re.ASCII)
-    size = int(found[1]) * _UNITS[found[2]] if found else 0
-    if not _LEAST_HEAP <= size <= _MOST_HEAP:
-        raise click.BadParameter("a size such as 352k, from 80k to 1024m", param_hint="--heap")
-    return text.lower()
-
-
-def _clock(text: str | None) -> dict[str, datetime | None]:
-    if text is None:
-        return {}
-    if text == "now":
-        return {"clock": None}
-    try:
-        start = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            "a time such as 2000-01-01T00:00:00Z, or now", param_hint="--clock"
-        ) from None
-    return {"clock": start if start.tzinfo else start.replace(tzinfo=UTC)}
-
-
-def _wifi(ssid: str | None, password: Path | None, project: Project | None) -> Wifi:
-    from firmshake.virtual import Wifi
-
-    air = Wifi() if ssid is None else Wifi(ssid)
-    if ssid is None and project is not None and project.wifi is not None:
-        air = Wifi(project.wifi.ssid, project.wifi.password)
-    if password is None:
-        return air
-    try:
-        text = password.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError):
-        raise Error(f"the Wi-Fi password cannot be read from {password}", status=2) from None
-    return Wifi(air.ssid, text)

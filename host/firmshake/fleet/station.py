@@ -280,7 +280,12 @@ class Station:
         self._tally.slots = self.counter.registry.status(self.counter.run.id).slots
         self.view.totals(self._totals())
 
+    def _strays(self) -> int:
+        rows = [place.row for place in self._places.values()]
+        return sum(row.state == "failed" and not row.device_id for row in rows)
+
     def _totals(self) -> Totals:
+        self._tally.strays = self._strays()
         working = sum(place.hand is not None for place in self._places.values())
         return self._tally.totals(self.clock(), working)
 
@@ -296,6 +301,7 @@ class Station:
         if waiting or self.wanted.endless:
             self._idle_s, self._said = None, False
             return False
+        self._tally.strays = self._strays()
         if self._tally.left == 0:
             return True
         now = self.clock()

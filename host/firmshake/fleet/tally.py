@@ -14,11 +14,15 @@ _RATE_S = 300.0
 
 @dataclass
 class Tally:
-    """`wanted` is None where there is no end; `slots` counts the run's by status."""
+    """`wanted` is None where there is no end; `slots` counts the run's by status.
+
+    `strays` are boards that have failed before they were anything of the run's.
+    """
 
     wanted: int | None
     began_s: float
     slots: Mapping[str, int] = field(default_factory=dict)
+    strays: int = 0
     _here: int = 0
     _proved_s: deque[float] = field(default_factory=deque)
 
@@ -28,14 +32,16 @@ class Tally:
         self._proved_s.append(now_s)
 
     @property
-    def ended(self) -> int:
-        """How many devices are proved or have failed."""
-        return self.slots.get("proved", 0) + self.slots.get("failed", 0)
+    def failed(self) -> int:
+        """How many boards have failed."""
+        return self.slots.get("failed", 0) + self.strays
 
     @property
     def left(self) -> int | None:
-        """How many devices still want a board, None where there is no end."""
-        return None if self.wanted is None else max(self.wanted - self.ended, 0)
+        """How many more boards are wanted, None where there is no end."""
+        if self.wanted is None:
+            return None
+        return max(self.wanted - self.slots.get("proved", 0) - self.failed, 0)
 
     def totals(self, now_s: float, working: int) -> Totals:
         """Return how it stands."""
@@ -45,7 +51,7 @@ class Tally:
         return Totals(
             wanted=self.wanted,
             proved=self.slots.get("proved", 0),
-            failed=self.slots.get("failed", 0),
+            failed=self.failed,
             working=working,
             here=self._here,
             per_minute=60 * len(self._proved_s) / max(min(elapsed, _RATE_S), 1.0),

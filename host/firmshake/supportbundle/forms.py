@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import base64
+import re
 
 # Shorter ones are found by their names alone: the text would lose every fourth number
 LEAST = 4
 # of base64 and hex: a shorter one is found in any text
 _LEAST_FORM = 6
+# what are several bytes in UTF-8, and one in Latin-1
+_HIGH = re.compile("[\x80-\xff]+")
 # Key material is looked for in pieces, so that a part of a key is found, too
 _PIECE, _LONG_PIECE = 16, 32
 
 
 def spellings(word: str) -> set[str]:
-    """Return how a word may read: with "+" for a space, or as UTF-8 that was taken for Latin-1.
+    """Return how a word may read: with "+" for a space, or with UTF-8 and Latin-1 confused.
 
     The former is how forms of HTML are sent (4.10.21.8).
     """
     octets = word.encode("utf-8", "surrogateescape")
-    return {word, word.replace(" ", "+"), octets.decode("latin-1")}
+    taken = _HIGH.sub(lambda found: utf8(found[0].encode("latin-1")), word)
+    return {word, word.replace(" ", "+"), octets.decode("latin-1"), taken}
+
+
+def utf8(data: bytes) -> str:
+    """Return the text in `data`; of what is no UTF-8, the characters of Latin-1."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def base64_forms(secret: bytes) -> set[str]:

@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import unquote_to_bytes
 
+from firmshake.supportbundle.forms import utf8
+
 Span = tuple[int, int]
 
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
@@ -44,7 +46,7 @@ class TextView:
 
     def percent_undone(self) -> TextView:
         """Return the view with %XX as the characters that they stand for."""
-        return self._changed(_PERCENT, lambda found: _utf8(unquote_to_bytes(found[0])))
+        return self._changed(_PERCENT, lambda found: utf8(unquote_to_bytes(found[0])))
 
     def backslashes_undone(self) -> TextView:
         """Return the view with the escapes of JSON, TOML, C and Python undone, once."""
@@ -109,7 +111,7 @@ def _unescaped(found: re.Match[str]) -> str:
         units = b"".join(_utf16(int(code, 16)) for code in codes)
         return units.decode("utf-16-be", "replace")
     if escape[1] == "x" and len(escape) > 2:
-        return _utf8(bytes.fromhex(escape.replace("\\x", "")))
+        return utf8(bytes.fromhex(escape.replace("\\x", "")))
     if escape[1] in "0123" and len(escape) == 4:
         return chr(int(escape[1:], 8))
     return _SHORT.get(escape[1], escape[1])
@@ -119,11 +121,3 @@ def _utf16(code: int) -> bytes:
     if code > 0x10FFFF:
         return b"\xff\xfd"
     return chr(code).encode("utf-16-be", "surrogatepass")
-
-
-def _utf8(data: bytes) -> str:
-    """As UTF-8; what is none, byte by byte."""
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")

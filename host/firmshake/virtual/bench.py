@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from firmshake import interrupts
 from firmshake.boards.bench import Sight
@@ -113,7 +113,7 @@ class Bench:
         with interrupts.held():
             pid = os.fork()
             if not pid:
-                _be(makers, tell, until, [told, keep, *(one.keep for one in self._shelves)])
+                _be(makers, tell, until)
             self._shelves.append(_Shelf(pid, told, keep))
         os.close(tell)
         os.close(until)
@@ -151,16 +151,24 @@ def _shared_out(makers: Mapping[int, Make], count: int) -> list[dict[int, Make]]
     return [{number: makers[number] for number in share} for share in shares]
 
 
-def _be(makers: Mapping[int, Make], tell: int, until: int, others: Sequence[int]) -> None:
+def _be(makers: Mapping[int, Make], tell: int, until: int) -> NoReturn:
     """In the child: live, and never return."""
     status = 1
     try:
-        for other in others:
-            os.close(other)
+        _close_others(tell, until)
         status = shelf.live(makers, tell, until)
         sys.stderr.flush()
     finally:
         os._exit(status)
+
+
+def _close_others(*kept: int) -> None:
+    """Close what the parent has open: pipes of other processes, and what it has locked."""
+    start = 3
+    for number in sorted(kept):
+        os.closerange(start, number)
+        start = number + 1
+    os.closerange(start, os.sysconf("SC_OPEN_MAX"))
 
 
 def _ended(one: _Shelf, ends: float) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
@@ -13,7 +13,7 @@ from firmshake.fleet.row import BoardRow, Totals
 from firmshake.ladderview import Hanging, Line
 from firmshake.wording import printable
 
-_SAID = 8  # the column of why and fix
+_SAID = 10  # the column of what is said of a failure
 
 
 def show(
@@ -27,17 +27,22 @@ def show(
     parts = layout.columns(console.width, rows, console.options.ascii_only)
     for row in rows:
         console.print(Line(_text(layout.board_line(row, words.elapsed_s(row, now), parts))))
+    console.print()
+    alike: dict[tuple[str, str, str], list[str]] = {}
     for row in failures:
-        _failure(console, row)
+        name = " ".join(filter(None, [words.port(row.port), words.device(row)]))
+        alike.setdefault((row.verdict, row.words, row.fix), []).append(name)
+    for (verdict, why, fix), names in alike.items():
+        _failure(console, verdict, {"why": why, "fix": fix, "boards": ", ".join(names)})
     if totals is not None:
         console.print(Text(words.summary(totals), "bold"))
 
 
-def _failure(console: Console, row: BoardRow) -> None:
-    name = " ".join(filter(None, [words.port(row.port), words.device(row)]))
-    console.print()
-    console.print(Line(Text.assemble((f"{name} failed", "bold red"), f" {printable(row.verdict)}")))
-    for label, text in (("why", row.words), ("fix", row.fix)):
+def _failure(console: Console, verdict: str, said: Mapping[str, str]) -> None:
+    """What several boards may have failed with."""
+    title = Text.assemble(("failed", "bold red"), f" {printable(verdict)}".rstrip())
+    console.print(Line(title))
+    for label, text in said.items():
         if text:
             console.print(Hanging(Text(label, "bold"), Text(printable(text)), _SAID, indent=2))
 

@@ -69,7 +69,9 @@ def stage(row: BoardRow) -> str:
     """What is being done to the board, with what `words` add to it, and which attempt it is."""
     said = STAGES.get(row.stage) or printable(row.stage)
     words = printable(row.words)
-    if words and words != said:
+    if words.startswith(said):
+        said = words
+    elif words and not words.endswith(row.stage):  # as that only names the stage
         said = f"{said}: {words}"
     return said if row.attempt == 1 else f"{said} (attempt {row.attempt})"
 

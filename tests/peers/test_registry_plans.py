@@ -1,0 +1,94 @@
+"""How the databases find what a fleet asks for: along indexes, never by reading a table through."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Executable, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from firmshake.fleet.planned import Planned
+from firmshake.registry import Registry, fleetstatus
+from firmshake.registry.database import CLAIM
+
+MANY = 30_000
+
+
+@pytest.fixture
+def large(place: Path | str) -> Registry:
+    """A fleet of which most is proved, with some failures and some boards at work."""
+    registry = Registry.create(place)
+    run = registry.plan("n", "d", "m", (Planned(f"pump-{n:06}", line=n) for n in range(MANY)))
+    with registry._database.transaction() as connection:
+        late = "substr(device_id, 8, 1)"
+        for statement in (
+            "UPDATE devices SET state = 'proved', verdict = 'ready', unique_id = 'u' || device_id",
+            f"UPDATE devices SET state = 'failed', verdict = 'tls/expired' WHERE {late} = '9'",
+            "UPDATE slots SET status = 'proved', unique_id = 'u' || device_id WHERE id < 29000",
+            f"UPDATE slots SET status = 'failed' WHERE {late} = '9'",
+        ):
+            connection.execute(text(statement))
+    for n in range(200):
+        registry.claim(
+            run.id,
+            unique_id=f"v{n}",
+            boards=["esp32"],
+            station=f"s{n % 8}",
+            session="x",
+            lease_s=1e6,
+        )
+    if not isinstance(place, Path):
+        engine = registry._database._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text("VACUUM ANALYZE"))
+    return registry
+
+
+def explained(registry: Registry, query: Executable | str, values: Any = ()) -> str:
+    """The database's own plan for a query."""
+    on_file = isinstance(registry._database.location, Path)
+    how = "EXPLAIN QUERY PLAN" if on_file else "EXPLAIN"
+    if not isinstance(query, str):
+        dialect = sqlite.dialect() if on_file else postgresql.dialect()
+        query = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    with registry._database.transaction(CLAIM) as connection:
+        rows = connection.exec_driver_sql(f"{how} {query}", values)
+        return "\n".join(str(row[-1]) for row in rows)
+
+
+def check(plan: str, where: str) -> None:
+    assert "Seq Scan" not in plan, f"{where}\n{plan}"
+    assert "SCAN" not in plan, f"{where}\n{plan}"
+
+
+def test_the_status_of_a_large_fleet_reads_no_table_through(large: Registry) -> None:
+    for run in (None, 1):
+        for query in fleetstatus.queries(run):
+            check(explained(large, query), str(query))
+    # the control: this plan does
+    with pytest.raises(AssertionError):
+        check(explained(large, "SELECT count(*) FROM history WHERE verdict = 'x'"), "")
+
+
+def test_a_claim_in_a_large_fleet_reads_no_table_through(large: Registry) -> None:
+    """Each statement as it is sent, for a new board, one that is known, and one too many."""
+    sent: list[tuple[str, Any]] = []
+    engine = large._database._engine
+
+    def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")) and " FROM " in statement:
+            sent.append((statement, values))
+
+    event.listen(engine, "before_cursor_execute", note)
+    who = {"boards": ["esp32", "esp32-s3"], "station": "s", "session": "y", "lease_s": 60.0}
+    large.claim(1, unique_id="new", **who)
+    large.claim(1, unique_id="upump-000005", **who)
+    large.claim(1, unique_id="v1", **who)
+    large.renew("y", 60.0)
+    large.drop_session("y")
+    event.remove(engine, "before_cursor_execute", note)
+    assert len(sent) > 10
+    small = ("FROM claims", "FROM runs", "clock_timestamp", "pg_catalog")
+    for statement, values in sent:
+        if not any(name in statement.split(" WHERE ")[0] for name in small):
+            check(explained(large, statement, values), statement)
