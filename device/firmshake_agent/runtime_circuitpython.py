@@ -190,7 +190,7 @@ class Runtime:
 
     def rssi(self) -> "int | None":
         """Strength of the Wi-Fi's signal in dBm, None where there is none."""
-        point = wifi.radio.ap_info
+        point = getattr(wifi.radio, "ap_info", None)  # not every radio tells
         return point.rssi if point else None
 
     def resolve(self, host: str, port: int) -> "list[tuple[str, object]]":

@@ -42,10 +42,28 @@ def test_a_board_that_stays_away_is_gone_once() -> None:
     assert [key for keys in told for key in keys] == ["/dev/ttyUSB0"]
 
 
-def test_a_drive_is_taken_by_its_folder_and_one_that_is_not_mounted_is_left() -> None:
+def test_a_drive_is_taken_by_its_folder_and_one_that_is_not_mounted_waits() -> None:
     mounted = Row("uf2", drive="/media/RPI-RP2", location="1-1")
     there, _ = Plugs().look([mounted, Row("uf2", block_device="/dev/sdb1", location="1-3")])
-    assert [plug.target for plug in there] == ["/media/RPI-RP2"]
+    assert [(plug.target, plug.waits) for plug in there] == [
+        ("/media/RPI-RP2", ""),
+        ("/dev/sdb1", "its drive /dev/sdb1 is not mounted"),
+    ]
+    # nor is its port taken instead: its files are the computer's as long as it shows them
+    port = Row("circuitpython", ports=("/dev/ttyACM0",), block_device="/dev/sdb1", location="1-3")
+    (plug,), _ = Plugs().look([port])
+    assert (plug.target, plug.waits) == ("/dev/ttyACM0", "its drive /dev/sdb1 is not mounted")
+
+
+def test_a_drive_that_becomes_a_port_is_the_same_board_all_the_time() -> None:
+    plugs = Plugs()
+    looks = [[Row("uf2", drive="/media/RPI-RP2", location="1-1")], [], [row("/dev/ttyACM0", "1-1")]]
+    seen = [plugs.look(rows) for rows in looks]
+    assert [there[0].target for there, _ in seen] == ["/media/RPI-RP2"] * 2 + ["/dev/ttyACM0"]
+    assert {there[0].key for there, _ in seen} == {"1-1"}
+    # while it is away, nobody begins anything
+    assert [bool(there[0].waits) for there, _ in seen] == [False, True, False]
+    assert [gone for _, gone in seen] == [[], [], []]
 
 
 @given(st.lists(st.lists(st.integers(0, 4), unique=True), max_size=30))

@@ -12,13 +12,16 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from support import cuts, desk, powercut
+from support import cuts, desk, fleetdesk, powercut
+from support.fleetdesk import Bench
 from support.powercut import Journal
 
 from firmshake.ca import bulkfile
+from firmshake.registry import Registry
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="programs are watched by what Linux's loader can do"
@@ -26,6 +29,9 @@ pytestmark = pytest.mark.skipif(
 
 CUTS = 8
 SEED = 20261016
+# boards of a fleet, and after how many changes the power goes, each time
+BOARDS = 2
+MOMENTS = (60, 130, 200)
 # in this many parts, for as many processes
 PARTS = 3
 
@@ -221,6 +227,48 @@ def test_what_is_not_on_the_disk_would_be_found(
     done = _cut(journal, library, control)
     assert done.returncode == 1, done.stderr
     assert cuts.CONTROLS[control] in done.stdout
+
+
+@dataclass(frozen=True)
+class _Watched(Bench):
+    """A bench whose commands run with more in their environment."""
+
+    more: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**super().environment, **self.more}
+
+
+def _serials(registry: Registry) -> set[str]:
+    return {row.serial_number for row in registry.certificates(kind="device")}
+
+
+def test_a_fleet_run_whose_power_goes_again_and_again_is_resumed(
+    tmp_path: Path, library: Path
+) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    journal = Journal(made.root, tmp_path / "log")
+    arguments = ["run", "--count", str(BOARDS), "--plain"]
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", BOARDS) as bench:
+        for seed, at in enumerate(MOMENTS, 1):
+            journal.begin()
+            watched = _Watched(made, bench.runtime, more=journal.environment(library, at))
+            with watched.running(*arguments, start_new_session=True) as station:
+                said = station.communicate(timeout=fleetdesk.LIMIT_S)
+            assert station.returncode == -signal.SIGKILL, said
+            known = _serials(bench.registry)
+            journal.drop(seed)
+            # of the transaction that it was in; nobody has that certificate
+            assert len(known - _serials(bench.registry)) <= 1
+            if bench.registry.last_run() is not None:
+                arguments = ["run", "--resume", "--plain"]
+        done = bench.run(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        devices = bench.devices()
+        assert [device.state for device in devices] == ["proved"] * BOARDS
+        fleetdesk.accounts(bench.registry, devices)
+        assert bench.registry.altered() == []
 
 
 def test_of_a_run_no_line_counts_behind_one_that_did_not_reach_the_disk() -> None:

@@ -4,6 +4,8 @@
  * records, outside of it: one for each change, in the order in which they took place, also where
  * several processes change the folder. powercut.py reads it and works out what a disk may hold.
  *
+ * With FIRMSHAKE_POWERCUT_AT a process kills its process group once it has made so many records.
+ *
  * Each call is made as it was asked for; its record follows once it has succeeded. What is not
  * caught here (mmap, stdio, sendfile, io_uring) is not in the log, and counts as lost: that can make
  * a test fail, but none pass.
@@ -15,6 +17,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -47,6 +50,7 @@ struct head {
     })
 
 static int journal = -1;
+static long left = -1;
 static const char *folder;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
@@ -83,6 +87,8 @@ __attribute__((constructor)) static void start(void) {
     int low = REAL(openat64)(AT_FDCWD, log, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     /* out of the way of programs that give their files numbers */
     folder = strdup(folder);
+    if (getenv("FIRMSHAKE_POWERCUT_AT"))
+        left = atol(getenv("FIRMSHAKE_POWERCUT_AT"));
     journal = low < 0 ? -1 : fcntl(low, F_DUPFD_CLOEXEC, 200);
     if (journal < 0)
         give_up(log);
@@ -147,6 +153,8 @@ static void record(struct head head, const char *path, const char *other, const 
     ssize_t whole = sizeof head + head.path + head.other + head.data;
     if (REAL(writev)(journal, parts, 4) != whole)
         give_up("log");
+    if (left > 0 && !--left)
+        kill(0, SIGKILL);
 }
 
 /* files */

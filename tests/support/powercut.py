@@ -28,6 +28,7 @@ from random import Random
 
 SOURCE = Path(__file__).with_suffix(".c")
 _FOLDER, _LOG = "FIRMSHAKE_POWERCUT_FOLDER", "FIRMSHAKE_POWERCUT_LOG"
+_AT = "FIRMSHAKE_POWERCUT_AT"
 
 # a disk writes that much whole or not at all
 _SECTOR = 512
@@ -122,9 +123,13 @@ class Journal:
         self.folder, self.log = folder.resolve(), log
         self._before: list[tuple[str, os.stat_result, bytes | None]] = []
 
-    def environment(self, library: Path) -> dict[str, str]:
-        """What a program needs that is to be watched; what it starts is watched too."""
-        return {"LD_PRELOAD": str(library), _FOLDER: str(self.folder), _LOG: str(self.log)}
+    def environment(self, library: Path, at: int = 0) -> dict[str, str]:
+        """What a program needs that is to be watched; what it starts is watched too.
+
+        After change number `at` of a process its process group is killed.
+        """
+        own = {"LD_PRELOAD": str(library), _FOLDER: str(self.folder), _LOG: str(self.log)}
+        return own | {_AT: str(at)}
 
     def begin(self) -> None:
         """Have the disk hold all that is there now, and forget what came before."""

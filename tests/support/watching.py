@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,9 +89,15 @@ class Watcher:
 
     def next(self, **wanted: object) -> dict[str, Any]:
         """The next object in which all of that is so; a note is meant by a part of its text."""
-        seen = []
+        seen: list[dict[str, Any]] = []
+        ends = time.monotonic() + LIMIT_S
         while True:
-            found = self._lines.get(timeout=LIMIT_S)
+            left = ends - time.monotonic()
+            assert left > 0, seen
+            try:
+                found = self._lines.get(timeout=left)
+            except queue.Empty:
+                continue
             assert found is not None, (seen, self.ended())
             seen.append(found)
             text = wanted.get("text")

@@ -7,25 +7,26 @@ is, it is asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from firmshake.boards.row import Row
 
 # A board with a USB of its own goes away for a moment when it is reset: it is gone when it has not
 # been there in so many looks in a row
 LOOKS_GONE = 3
+_AWAY = "it went away; it may be restarting"
 
 
 @dataclass(frozen=True)
 class Plug:
     """A board that is plugged in. `target` is its port, or the folder of its drive.
 
-    `busy_by` is who else has its port open.
+    `waits` is why nothing can be done to it now, "" where something can.
     """
 
     key: str
     target: str
-    busy_by: str = ""
+    waits: str = ""
 
 
 class Plugs:
@@ -48,12 +49,22 @@ class Plugs:
                 del self._there[key], self._missing[key]
                 gone.append(key)
         self._there.update(seen)
-        return list(self._there.values()), gone
+        return [self._now(plug) for plug in self._there.values()], gone
+
+    def _now(self, plug: Plug) -> Plug:
+        return replace(plug, waits=_AWAY) if plug.key in self._missing else plug
 
 
 def _plug(row: Row) -> Plug | None:
-    """None for what nothing can be written to: a drive that is not mounted."""
-    target = row.drive or next(iter(row.ports), "")
+    """None for what has no name."""
+    target = row.drive or next(iter(row.ports), "") or row.block_device
     if not target:
         return None
-    return Plug(row.location or target, target, row.busy_by)
+    return Plug(row.location or target, target, _waits(row))
+
+
+def _waits(row: Row) -> str:
+    if row.block_device and not row.drive:
+        # its port may be there: but while the computer has its files, its REPL can't write them
+        return f"its drive {row.block_device} is not mounted"
+    return f"its port is in use by {row.busy_by}" if row.busy_by else ""

@@ -10,7 +10,9 @@ from firmshake.fleet.message import Fields, Nonsense
 from firmshake.fleet.row import BoardRow
 
 # how much of all the work is done when each stage begins
-_DONE = {"look": 0.0, "claim": 0.2, "issue": 0.25, "write": 0.3, "proof": 0.8}
+_DONE = {"firmware": 0.0, "look": 0.0, "claim": 0.2, "issue": 0.25, "write": 0.3, "proof": 0.8}
+# firmware that has to be there before a board can tell who it is
+_FIRMWARE_DONE = 0.15
 _LADDER = ("identity", "wifi", "clock", "dns", "tcp", "tls", "websocket", "mqtt", "subscribe")
 
 
@@ -37,7 +39,10 @@ def _writing(row: BoardRow, said: Fields) -> BoardRow:
     done, total = message.whole(said, "done"), message.whole(said, "total")
     share = min(done / total, 1.0) if total else 1.0
     begin, end = _DONE["write"], _DONE["proof"]
-    return replace(row, words=f"writing, {share:.0%}", done=begin + (end - begin) * share)
+    if row.stage == "firmware":
+        begin, end = _DONE["firmware"], _FIRMWARE_DONE
+    at = begin + (end - begin) * share
+    return replace(row, words=f"writing, {share:.0%}", done=max(at, row.done))
 
 
 def _stage(row: BoardRow, said: Fields) -> BoardRow:

@@ -124,15 +124,20 @@ class Station:
         place = self._places.get(plug.key)
         if place is None:
             row = BoardRow(plug.key, plug.target, "waiting", words="plugged in")
-            place = self._places[plug.key] = _Place(plug, row, again_s=self.clock())
+            free = replace(plug, waits="")
+            place = self._places[plug.key] = _Place(free, row, again_s=self.clock())
             self._show(place, began_s=self.clock())
+        if plug.target != place.row.port:
+            # a drive has become a serial port, or a port has another name
+            self._show(place, port=plug.target)
         if place.hand is not None or place.row.state != "waiting":
-            place.plug = plug
+            place.plug = replace(plug, waits="")
             return
-        if plug.busy_by and not place.plug.busy_by:
-            self._show(place, words=f"its port is in use by {plug.busy_by}")
+        if plug.waits and not place.plug.waits:
+            self._show(place, words=plug.waits)
             place.again_s = None
-        elif place.plug.busy_by and not plug.busy_by:
+        elif place.plug.waits and not plug.waits:
+            self._show(place, words="plugged in")
             place.again_s = self.clock()
         place.plug = plug
 
@@ -184,6 +189,9 @@ class Station:
             self._outcome(crew, place, said)
         elif what == "error":
             self._error(crew, place, said)
+        elif what == "elsewhere":
+            # when its drive has gone, so has this place of it
+            self._end(crew, place, "waiting", message.text(said, "text"))
         else:
             place.row = progress.after(place.row, said)
             self.view.board(place.row)

@@ -8,6 +8,7 @@ not (RabbitMQ before 3.13), MQTT 3.1.1.
 from __future__ import annotations
 
 import random
+import re
 import ssl
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from paho.mqtt.client import (
     DisconnectFlags,
     MQTTMessage,
 )
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -46,6 +47,9 @@ _BURST = 500
 
 # MQTT 5, 4.13 and 3.14.2.1
 _NO_SUCH_VERSION, _TAKEN_OVER = 132, 142
+
+# in what paho-mqtt 2 logs when a read fails; it hands on the exception in no other way
+_ALERT = re.compile(r"\[SSL: \w+\] ([^(]+) \(")
 
 RIGHT_HINT = (
     f"the broker has to let {watcher.NAME} subscribe to {watcher.TOPICS}: docs/fleet.md has the"
@@ -77,6 +81,7 @@ class Link:
         self._ever = False  # it was, at least once
         self._due = 0.0  # of the next try
         self._pause = _FIRST_S
+        self._answered = False  # our CONNECT, in this connection
         self._count = 0
         self._why = ""
         self._fault: Error | None = None
@@ -108,6 +113,8 @@ class Link:
             if self._count == before:
                 break
         if done != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            if not (self._answered or self._ever or self._why):
+                self._other_version()
             self._lost(self._why or "the broker ended the connection")
         self._check()
 
@@ -123,7 +130,7 @@ class Link:
         self._client.disconnect(properties=gone)
 
     def _connect(self) -> None:
-        self._why = ""
+        self._why, self._answered = "", False
         try:
             self._client.reconnect()
             self._is_open = True
@@ -173,6 +180,7 @@ class Link:
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
         client.on_message = self._on_message
+        client.on_log = self._on_log
         wishes = None
         if is_5:
             wishes = _properties(PacketTypes.CONNECT)
@@ -189,16 +197,22 @@ class Link:
     def _on_connect(
         self, client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, __: Any
     ) -> None:
+        self._answered = True
         if not reason.is_failure:
             client.subscribe(watcher.TOPICS, qos=1)
-        elif self._version == MQTTProtocolVersion.MQTTv5 and reason.value == _NO_SUCH_VERSION:
-            self._version = MQTTProtocolVersion.MQTTv311
-            self._client = self._new_client()
-            self._why, self._pause = "it knows MQTT 3.1.1 only", _FIRST_S
+        elif reason.value == _NO_SUCH_VERSION:
+            self._other_version()
         else:
             self._why = f"the broker refuses the watcher: {str(reason).lower()}"
             if not self._ever:
                 self._fault = Error(self._why, hint=RIGHT_HINT)
+
+    def _other_version(self) -> None:
+        """Try the other version of MQTT next; RabbitMQ 3.10 gives one that it lacks no answer."""
+        five, three = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
+        self._why = f"it does not answer MQTT {'5' if self._version == five else '3.1.1'}"
+        self._version = three if self._version == five else five
+        self._client = self._new_client()
 
     def _on_disconnect(
         self, _: Client, __: Any, flags: DisconnectFlags, reason: ReasonCode, ___: Any
@@ -220,6 +234,11 @@ class Link:
             return
         self._since, self._ever = self._monotonic(), True
         self._said(f"listening at {self._broker.host}:{self._broker.port}")
+
+    def _on_log(self, _: Client, __: Any, level: int, text: str) -> None:
+        found = _ALERT.search(text) if level == LogLevel.MQTT_LOG_ERR else None
+        if found:
+            self._why = f"the broker broke off TLS: {found[1]}"
 
     def _on_message(self, _: Client, __: Any, message: MQTTMessage) -> None:
         self._count += 1

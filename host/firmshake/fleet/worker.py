@@ -26,7 +26,9 @@ from firmshake.project import Project
 from firmshake.provision import Outcome, provision
 from firmshake.registrar import Admission, Signed
 from firmshake.verdict import remedy
+from firmshake.ways import firmwarefirst
 from firmshake.ways.choose import Wish
+from firmshake.ways.firmwarefirst import Elsewhere
 from firmshake.ways.way import Seen
 
 # how often a station hears how much is written: it has many workers
@@ -56,6 +58,8 @@ def work(job: Job, pipe: Connection, line: Connection) -> None:
     talk = _Talk(pipe)
     try:
         outcome = _provisioned(job, talk)
+    except Elsewhere as error:
+        talk.say("elsewhere", text=error.message)
     except Error as error:
         talk.say("error", text=error.message, hint=error.hint, refused=isinstance(error, Refused))
     except OSError as error:
@@ -73,6 +77,7 @@ def _be_silent() -> None:
 
 def _provisioned(job: Job, talk: _Talk) -> Outcome:
     wish = Wish(job.target, job.via, stored=stored.finder(job.project))
+    wish = firmwarefirst.written(wish, talk)
     registrar = _Distant(job.project, talk)
     return provision(job.project, registrar, wish, talk, proof_s=job.proof_s, force=job.force)
 

@@ -146,33 +146,41 @@ def _slot_of(connection: Connection, asking: Asking, device_id: str) -> Row[Any]
     return connection.execute(select(SLOTS).where(*which).with_for_update()).first()
 
 
+# PostgreSQL takes rows from an index in its order only if the columns that are NULL are named, too
+_BY_INDEX = (_S.wanted_unique_id, _S.unique_id, _S.board, _S.id)
+_BY_AGE = (_S.wanted_unique_id, _S.board, _S.changed_at, _S.id)
+
+
 def _free(connection: Connection, asking: Asking) -> Row[Any] | None:
     """The first slot for any board of this kind that no board has had."""
-    which = (_S.status == "open", _S.unique_id.is_(None), ~_blocked(asking, _ON_BOARD))
-    return _first(connection, asking, which, [_S.id])
+    unused = (_S.status == "open", _S.unique_id.is_(None), *_givable(asking, _ON_BOARD))
+    found = _firsts(connection, asking, unused, _BY_INDEX)
+    return min(found, key=lambda row: row.id, default=None)
 
 
 def _given_up(connection: Connection, asking: Asking) -> Row[Any] | None:
     """The slot whose last board has failed, or has gone before anything was written to it."""
-    failed = (_S.status == "failed", _S.unique_id.is_not(None), ~_blocked(asking, ("proved",)))
-    gone = (_S.status == "open", _S.unique_id.is_not(None), ~_blocked(asking, _ON_BOARD))
-    order = [_S.changed_at, _S.id]
-    return _first(connection, asking, failed, order) or _first(connection, asking, gone, order)
+    had = _S.unique_id.is_not(None)
+    failed = (_S.status == "failed", had, *_givable(asking, ("proved",)))
+    gone = (_S.status == "open", had, *_givable(asking, _ON_BOARD))
+    found = _firsts(connection, asking, failed, _BY_AGE)
+    found = found or _firsts(connection, asking, gone, _BY_AGE)
+    return min(found, key=lambda row: (row.changed_at, row.id), default=None)
 
 
-def _first(
+def _firsts(
     connection: Connection,
     asking: Asking,
     which: Sequence[ColumnElement[bool]],
     order: Sequence[Column[Any]],
-) -> Row[Any] | None:
-    """The first slot in that order which nobody has locked."""
+) -> list[Row[Any]]:
+    """The first slot in that order of each kind that fits, of those that nobody has locked."""
     rows: list[Row[Any]] = []
     for kind in _kinds(asking):
         query = select(SLOTS).where(_S.run == asking.run, _S.wanted_unique_id.is_(None), kind)
         first = query.where(*which).order_by(*order).limit(1)
         rows += connection.execute(first.with_for_update(of=SLOTS, skip_locked=True)).all()
-    return min(rows, key=lambda row: [row._mapping[one] for one in order], default=None)
+    return rows
 
 
 def _kinds(asking: Asking) -> Iterator[ColumnElement[bool]]:
@@ -215,10 +223,13 @@ def _elsewhere(
     )
 
 
-def _blocked(asking: Asking, states: Sequence[str]) -> ColumnElement[bool]:
-    """That a slot's device is another board's, or another run is at work on it."""
-    theirs = exists().where(_elsewhere(asking, _S.device_id, states))
-    return or_(theirs, exists().where(CLAIMS.c.device_id == _S.device_id))
+def _givable(asking: Asking, states: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """That a slot's device is not another board's, and that no run is at work on it.
+
+    Two conditions, each of which PostgreSQL can look up for one slot after the other.
+    """
+    yield ~exists().where(_elsewhere(asking, _S.device_id, states))
+    yield ~exists().where(CLAIMS.c.device_id == _S.device_id)
 
 
 def _bind(connection: Connection, asking: Asking, slot: Row[Any], device_id: str) -> Claim:

@@ -54,15 +54,24 @@ SLOTS = Table(
     Column("changed_at", Moment, nullable=False),
     UniqueConstraint("run", "device_id"),
     Index("slots_of_run", "run", "id"),
+    Index("slots_by_status", "run", "status"),
     # for a claim: the slots for any board, those first that no board has had, by kind
     Index("slots_free", "run", "status", "wanted_unique_id", "unique_id", "board", "id"),
 )
-for _name, _column in (
-    ("slots_bound", SLOTS.c.unique_id),
-    ("slots_wanting", SLOTS.c.wanted_unique_id),
+# of the slots that know a board; a plan of a million for any board puts nothing into these
+for _name, _board, _columns in (
+    ("slots_bound", "unique_id", ("run", "unique_id")),
+    ("slots_wanting", "wanted_unique_id", ("run", "wanted_unique_id")),
+    # the oldest change first
+    (
+        "slots_had",
+        "unique_id",
+        ("run", "status", "wanted_unique_id", "board", "changed_at", "id"),
+    ),
 ):
-    _known = _column.is_not(None)
-    Index(_name, SLOTS.c.run, _column, sqlite_where=_known, postgresql_where=_known)
+    _known = SLOTS.c[_board].is_not(None)
+    _parts = [SLOTS.c[_column] for _column in _columns]
+    Index(_name, *_parts, sqlite_where=_known, postgresql_where=_known)
 
 # a lease: a station's word that it is at work on a device and a board
 CLAIMS = Table(
@@ -76,7 +85,6 @@ CLAIMS = Table(
     Column("session", key(64), nullable=False, index=True),
     Column("token", String(32), nullable=False),
     Column("expires_at", Double, nullable=False),  # seconds since 1970
-    Index("claims_by_station", "station"),
     Index("claims_by_expiry", "expires_at", "run", "station"),
 )
 

@@ -48,11 +48,20 @@ class BootDrive:
 
     def port(self) -> str:
         """Wait for the board, and return its serial port. Raises Error where it does not come."""
+        # a port that is not at the drive's plug is this board's only if there is no other
+        return self._wait_for(lambda found: bool(self.plug) or len(found) == 1)[0]
+
+    def wait_until_back(self) -> None:
+        """Wait until there is a port that may be the board's. Raises Error as `port` does."""
+        self._wait_for(lambda found: True)
+
+    def _wait_for(self, is_enough: Callable[[list[str]], bool]) -> list[str]:
         ends = time.monotonic() + _BACK_S
         while True:
-            found = self.new_ports()
-            if len(found) == 1 or (self.plug and found):
-                return found[0]
+            self._check_taken()
+            found = sorted(self._consoles() - self._before)
+            if found and is_enough(found):
+                return found
             if time.monotonic() > ends:
                 raise Error(
                     "the board was written, and does not come back as a serial port",
@@ -60,11 +69,6 @@ class BootDrive:
                     " PORT",
                 )
             time.sleep(_POLL_S)
-
-    def new_ports(self) -> list[str]:
-        """Return what may be the board's serial port now. Raises Error where it is a drive."""
-        self._check_taken()
-        return sorted(self._consoles() - self._before)
 
     def answer(self, port: str) -> repl.Answer:
         """Ask a board that is starting: its port may come a moment before its prompt."""

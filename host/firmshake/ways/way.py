@@ -14,8 +14,9 @@ from firmshake.listen import Port
 
 Files = Mapping[str, bytes]
 
-# of the work on a board; during the last the board's own agent reports
-STAGES = ("look", "claim", "issue", "write", "proof")
+# of the work on a board: the first where it can tell who it is only once it has firmware; during the
+# last the board's own agent reports
+STAGES = ("firmware", "look", "claim", "issue", "write", "proof")
 
 
 class Watcher(Protocol):

@@ -71,7 +71,7 @@ _LONGEST_S = 86400
 )
 @click.option(
     "--via",
-    type=click.Choice(("esptool", "repl", "uf2", "drive")),
+    type=click.Choice(("esptool", "repl", "drive")),
     help="The way onto the boards. By itself: the best for what each is.",
 )
 @click.option(

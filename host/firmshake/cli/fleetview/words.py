@@ -28,6 +28,7 @@ STATE_WIDTH = max(map(len, STATES.values()))
 # What is being done, while it is: firmshake's own stages, then the agent's.
 STAGES = {
     "found": "found",
+    "firmware": "giving it MicroPython",
     "look": "asking what it is",
     "claim": "getting a device id",
     "issue": "making a certificate",

@@ -59,11 +59,17 @@ def _make_slots() -> None:
         sa.UniqueConstraint("run", "device_id"),
     )
     op.create_index("slots_of_run", "slots", ["run", "id"])
+    op.create_index("slots_by_status", "slots", ["run", "status"])
     free = ["run", "status", "wanted_unique_id", "unique_id", "board", "id"]
     op.create_index("slots_free", "slots", free)
-    for name, column in (("slots_bound", "unique_id"), ("slots_wanting", "wanted_unique_id")):
-        where = sa.text(f"{column} IS NOT NULL")
-        op.create_index(name, "slots", ["run", column], sqlite_where=where, postgresql_where=where)
+    had = ["run", "status", "wanted_unique_id", "board", "changed_at", "id"]
+    for name, board, columns in (
+        ("slots_bound", "unique_id", ["run", "unique_id"]),
+        ("slots_wanting", "wanted_unique_id", ["run", "wanted_unique_id"]),
+        ("slots_had", "unique_id", had),
+    ):
+        where = sa.text(f"{board} IS NOT NULL")
+        op.create_index(name, "slots", columns, sqlite_where=where, postgresql_where=where)
 
 
 def _make_claims() -> None:
@@ -79,7 +85,6 @@ def _make_claims() -> None:
         sa.Column("expires_at", sa.Double, nullable=False),
     )
     op.create_index("ix_claims_session", "claims", ["session"])
-    op.create_index("claims_by_station", "claims", ["station"])
     op.create_index("claims_by_expiry", "claims", ["expires_at", "run", "station"])
 
 

@@ -1,0 +1,126 @@
+"""Boards with a drive in a fleet: fresh Picos, CircuitPython, and a bench where all is mixed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support import desk, fleetdesk, plugged
+from support.fleetdesk import Bench
+
+from firmshake.firmwares.store import Store, default_folder
+from firmshake.project import Project
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """A project whose broker runs, on a computer that keeps no firmware so far."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    project = desk.make_project(tmp_path / "fleet")
+    with desk.broker(project):
+        yield project
+
+
+def keep(board: str = "pico-w") -> None:
+    """Have MicroPython for that board, as `firmshake firmware fetch` would."""
+    assert Store(default_folder()).add(plugged.firmware(board).data)
+
+
+@contextlib.contextmanager
+def picos(made: Project, tmp_path: Path, count: int, *more: str) -> Iterator[Bench]:
+    arguments = ("--board", "pico-w", "--drive", str(tmp_path / "drives"), *more)
+    with fleetdesk.bench(made, tmp_path / "runtime", count, *arguments) as bench:
+        yield bench
+
+
+def test_fresh_picos_get_micropython_and_then_identities_of_their_own(
+    made: Project, tmp_path: Path
+) -> None:
+    keep()
+    with picos(made, tmp_path, 3) as bench:
+        assert all(board["drive"] and not board["port"] for board in bench.boards)
+        done = bench.run("run", "--count", "3", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        devices = bench.devices()
+        assert [device.state for device in devices] == ["proved"] * 3
+        assert {device.unique_id for device in devices} == {
+            board["unique_id"] for board in bench.boards
+        }
+        rows = [row for row in fleetdesk.said(done) if row["event"] == "board"]
+        # each is one board all the time, from its drive to its proof
+        assert len({row["key"] for row in rows}) == 3
+        assert not [row for row in rows if row["state"] == "gone"]
+        assert {row["attempt"] for row in rows} == {1}
+        assert "giving it" not in {row["words"] for row in rows}
+        assert "firmware" in {row["stage"] for row in rows}
+
+        # the second time every board is known, and nothing is issued
+        again = bench.run("run", "--count", "3", "--json")
+        assert again.returncode == 0, again.stderr + again.stdout
+        assert [one.certificate for one in bench.devices()] == [one.certificate for one in devices]
+        assert "firmware" not in {row.get("stage") for row in fleetdesk.said(again)}
+        fleetdesk.accounts(bench.registry, devices)
+
+
+def test_without_firmware_a_fresh_pico_fails_with_the_command_that_gets_some(
+    made: Project, tmp_path: Path
+) -> None:
+    with picos(made, tmp_path, 1) as bench:
+        done = bench.run("run", "--count", "1", "--json", "--wait", "1")
+        assert done.returncode == 1
+        (end,) = [row for row in fleetdesk.said(done) if row.get("state") == "failed"]
+        assert "needs MicroPython" in end["words"]
+        assert "firmshake firmware fetch pico-w" in end["fix"]
+        assert bench.devices() == []
+        # the board is as it was, and the same command goes well once there is some
+        keep()
+        again = bench.run("run", "--count", "1", "--json")
+        assert again.returncode == 0, again.stderr + again.stdout
+
+
+def test_a_pico_that_is_pulled_while_it_gets_its_firmware_is_done_after_all(
+    made: Project, tmp_path: Path
+) -> None:
+    keep()
+    faults = ("--fault", "1:unplug-at=50%", "--replug-after", "6")
+    with picos(made, tmp_path, 2, *faults) as bench:
+        done = bench.run("run", "--count", "2", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert [device.state for device in bench.devices()] == ["proved"] * 2
+
+
+def test_circuitpython_boards_get_their_files_by_their_drives(
+    made: Project, tmp_path: Path
+) -> None:
+    with picos(made, tmp_path, 2, "--circuitpython") as bench:
+        done = bench.run("run", "--count", "2", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        devices = bench.devices()
+        assert [device.state for device in devices] == ["proved"] * 2
+        assert {device.unique_id for device in devices} == {
+            board["unique_id"] for board in bench.boards
+        }
+        again = bench.run("run", "--count", "2", "--json")
+        assert again.returncode == 0, again.stderr + again.stdout
+        assert [one.certificate for one in bench.devices()] == [one.certificate for one in devices]
+
+
+def test_on_a_mixed_bench_each_board_gets_a_line_of_its_own_kind(
+    made: Project, tmp_path: Path
+) -> None:
+    keep()
+    (made.root / "line.csv").write_text(
+        "id,board,count\ngate-{number:02},pico-w,2\npump-{number:02},esp32,2\n"
+    )
+    runtime = tmp_path / "runtime"
+    with picos(made, tmp_path, 2) as bench, fleetdesk.bench(made, runtime, 2):
+        done = bench.run("run", "line.csv", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        devices = {device.device_id: device for device in bench.devices()}
+    assert {name: device.state for name, device in devices.items()} == dict.fromkeys(
+        ("gate-01", "gate-02", "pump-01", "pump-02"), "proved"
+    )
+    for name, device in devices.items():
+        assert (device.chip == "RP2040") == name.startswith("gate"), device
