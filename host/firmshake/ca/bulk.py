@@ -147,13 +147,17 @@ def _begin(
     unsure = [one for of, one in registry.undelivered(delivery.place) if of == delivery]
     end, line = bulkfile.last_line(stream, len(unsure))
     before = _check(path, line, claim, registry, passphrase) if line else 0
-    # for certain, before the registry forgets which lines were unsure
-    stream.truncate(end)
-    stream.seek(end)
-    newfile.sync(stream)
+    _cut(stream, end)  # for certain, before the registry forgets which lines were unsure
     lost = _withdraw(registry, unsure, claim, before)
     ends = claim.device_id(claim.first), claim.device_id(claim.last)
     return delivery, claim, Done(*ends, before=before, lost=lost)
+
+
+def _cut(stream: BinaryIO, end: int) -> None:
+    if stream.seek(0, os.SEEK_END) > end:
+        stream.truncate(end)
+        newfile.sync(stream)
+    stream.seek(end)
 
 
 def _check(

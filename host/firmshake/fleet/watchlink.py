@@ -210,7 +210,8 @@ class Link:
     def _other_version(self) -> None:
         """Try the other version of MQTT next; RabbitMQ 3.10 gives one that it lacks no answer."""
         five, three = MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311
-        self._why = f"it does not answer MQTT {'5' if self._version == five else '3.1.1'}"
+        number = "5" if self._version == five else "3.1.1"
+        self._why = f"the broker ended the connection without an answer to MQTT {number}"
         self._version = three if self._version == five else five
         self._client = self._new_client()
 

@@ -79,8 +79,10 @@ def _checked(target: Database, old: Connection, new: Connection) -> dict[str, in
         if there != here:
             raise Error(f"{here} of {there} rows of the table {table.name} came to {target.where}")
         counts[table.name] = here
-    entries = new.execute(select(LOG).order_by(LOG.c.seq).execution_options(yield_per=_AT_ONCE))
-    broken = next(log.broken(Entry(row.seq, row.entry, row.sha256) for row in entries), None)
+    rows = select(LOG).order_by(LOG.c.seq).execution_options(yield_per=_AT_ONCE)
+    with new.execute(rows) as found:
+        entries = (Entry(row.seq, row.entry, row.sha256) for row in found)
+        broken = next(log.broken(entries), None)
     if broken is not None or issuance.last(old) != issuance.last(new):
         raise Error(
             f"the log does not hold: {broken or 'its end is another'}",
