@@ -24,6 +24,9 @@ topic deny devices/{watcher.NAME}/#
 
 ACL = f"{DEVICES_ACL}\n{WATCHER_ACL}"
 
+# reports of a hundred thousand boards
+_QUEUED_BYTES = 64 * 1024 * 1024
+
 _IN_FOLDER = """\
 # Start mosquitto in this folder, for the file names below are relative to it:
 #     cd broker && mosquitto -c mosquitto.conf
@@ -71,4 +74,9 @@ allow_anonymous false
 crlfile {at}crl.pem
 
 acl_file {at}acl
+
+# What may wait for a client that is slow, or away for a moment: by its size, not 1000 messages at
+# most. When a whole fleet connects at once, firmshake fleet watch hears all of it.
+max_queued_messages 0
+max_queued_bytes {_QUEUED_BYTES}
 """
