@@ -24,8 +24,8 @@ topic deny devices/{watcher.NAME}/#
 
 ACL = f"{DEVICES_ACL}\n{WATCHER_ACL}"
 
-# reports of a hundred thousand boards
-_QUEUED_BYTES = 64 * 1024 * 1024
+# reports of a large fleet, some 600 bytes each
+_QUEUED, _QUEUED_BYTES = 100_000, 64 * 1024 * 1024
 
 _IN_FOLDER = """\
 # Start mosquitto in this folder, for the file names below are relative to it:
@@ -75,8 +75,9 @@ crlfile {at}crl.pem
 
 acl_file {at}acl
 
-# What may wait for a client that is slow, or away for a moment: by its size, not 1000 messages at
-# most. When a whole fleet connects at once, firmshake fleet watch hears all of it.
-max_queued_messages 0
+# What may wait for a client that is slow, or away for a moment: mosquitto's own 1000 messages are
+# too few when a whole fleet connects at once, and firmshake fleet watch is to hear all of it. Never
+# 0, for no limit: mosquitto 2.0 would then put out who publishes where they may not.
+max_queued_messages {_QUEUED}
 max_queued_bytes {_QUEUED_BYTES}
 """

@@ -1,4 +1,4 @@
-"""Where fleet.toml says that the registry is, and the rules for device ids."""
+"""Where fleet.toml says that the registry is."""
 
 import contextlib
 import re
@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmshake import deviceid, fleettemplate, project, registrysetting, registryurl
+from firmshake import fleettemplate, project, registrysetting, registryurl
 from firmshake.errors import Error
-from firmshake.registry import idrule
 
 URL = "postgresql://firmshake@db.example/fleet?sslmode=verify-full"
 PLAIN = 'name = "shed"\n\n[broker]\nhost = "192.0.2.1"\n'
@@ -111,28 +110,3 @@ def test_a_password_has_no_place_in_fleet_toml(url: str, tmp_path: Path) -> None
 def test_any_text_is_a_url_or_an_error(text: str) -> None:
     with contextlib.suppress(Error):
         assert registryurl.check(text) == text
-
-
-@pytest.mark.parametrize(
-    ("rule", "made"),
-    [
-        ("pump", "pump"),
-        ("p-{number}", "p-7"),
-        ("p-{number:04}", "p-0007"),
-        ("p-{number:4}", "p-0007"),
-        ("x-{unique_id}", "x-a0b1"),
-        ("{unique_id}.{number:2}", "a0b1.07"),
-    ],
-)
-def test_a_rule_is_filled_in(rule: str, made: str) -> None:
-    assert idrule.fill(idrule.check(rule), "A0:B1", 7) == made
-
-
-@given(st.text(alphabet="ab-{}:06number_id unique", max_size=40))
-def test_a_rule_that_passes_makes_device_ids(rule: str) -> None:
-    try:
-        idrule.check(rule)
-    except Error:
-        return
-    for unique_id, number in (("a0:b1:c2:d3:e4:f5", 1), ("e6616408432f8e32", 9_999_999)):
-        assert deviceid.is_legal(idrule.fill(rule, unique_id, number))

@@ -177,14 +177,25 @@ def test_a_noted_peer_is_found(noted: Path) -> None:
     assert tools.cfssl("cfssljson") == [f"{noted}/cfssljson"]
 
 
+def test_half_a_postgresql_is_none(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "POSTGRESQL_PLACES", ())
+    (path / "initdb").symlink_to(path / "none")
+    program(path, "postgres", "")
+    assert tools.installed("postgresql") == []
+    (path / "initdb").unlink()
+    program(path, "initdb", "")
+    assert tools.installed("postgresql") == [str(path), ""]
+
+
 def test_a_peer_that_is_installed_is_taken(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("rabbitmq-server", "erl", "easyrsa", "cfssl"):
+    for name in ("rabbitmq-server", "erl", "easyrsa", "cfssl", "initdb", "postgres"):
         program(path, name, "")
     (path / "libsofthsm2.so").touch()
     monkeypatch.setattr(tools, "RABBITMQ_PLACES", ())
     monkeypatch.setattr(tools, "SOFTHSM2_PLACES", (str(path / "lib*.so"),))
     assert tools.softhsm2() == path / "libsofthsm2.so"
     assert tools.rabbitmq() == tools.RabbitMQ(path / "rabbitmq-server", path, "")
+    assert tools.postgresql() == tools.PostgreSQL(path, "")
     assert tools.easyrsa() == [str(path / "easyrsa")]
     assert tools.cfssl() == [str(path / "cfssl")]
 
@@ -193,7 +204,7 @@ def test_a_peer_that_is_installed_is_taken(path: Path, monkeypatch: pytest.Monke
 def test_a_peer_that_is_absent_is_one_line_and_a_remedy(
     path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    for places in ("RABBITMQ_PLACES", "SOFTHSM2_PLACES", "EASYRSA_PLACES"):
+    for places in ("RABBITMQ_PLACES", "SOFTHSM2_PLACES", "EASYRSA_PLACES", "POSTGRESQL_PLACES"):
         monkeypatch.setattr(tools, places, ())
     with pytest.raises(Error, match=f"cannot find {name}") as caught:
         tools.cfssl(name) if name.startswith("cfssl") else getattr(tools, name)()
@@ -211,3 +222,4 @@ def test_this_checkout_has_the_real_programs() -> None:
     assert library.is_file()
     assert tools.softhsm2().is_file()
     assert os.access(tools.rabbitmq().server, os.X_OK)
+    assert os.access(tools.postgresql().programs / "postgres", os.X_OK)

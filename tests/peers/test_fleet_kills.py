@@ -29,9 +29,17 @@ KEYS = re.compile(
 
 @pytest.fixture
 def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
-    made = desk.make_project(tmp_path / "fleet")
-    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", request.param) as found:
+    made, count = desk.make_project(tmp_path / "fleet"), request.param
+    faults = pulled(count // 3)
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", count, *faults) as found:
         yield found
+
+
+def pulled(count: int) -> list[str]:
+    """The cables of so many boards are pulled, each at a random moment of what is written."""
+    dice = random.Random(count)
+    shares = [f"{number}:unplug-at={dice.randint(1, 99)}%" for number in range(1, count + 1)]
+    return [word for share in shares for word in ("--fault", share)]
 
 
 def finished(bench: Bench, count: int) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support import desk, fleetdesk, plugged
+from support.desk import Notes
 from support.fleetdesk import Bench
 
+from firmshake import provision
+from firmshake.boards import bench as announcing
+from firmshake.boards.seen import Port, Usb
 from firmshake.firmwares.store import Store, default_folder
 from firmshake.project import Project
+from firmshake.virtual import VirtualPico
+from firmshake.ways import choose, firmwarefirst
+from firmshake.ways.choose import Wish
+from firmshake.ways.firmwarefirst import Elsewhere
 
 
 @pytest.fixture
@@ -53,7 +63,6 @@ def test_fresh_picos_get_micropython_and_then_identities_of_their_own(
         assert len({row["key"] for row in rows}) == 3
         assert not [row for row in rows if row["state"] == "gone"]
         assert {row["attempt"] for row in rows} == {1}
-        assert "giving it" not in {row["words"] for row in rows}
         assert "firmware" in {row["stage"] for row in rows}
 
         # the second time every board is known, and nothing is issued
@@ -89,6 +98,48 @@ def test_a_pico_that_is_pulled_while_it_gets_its_firmware_is_done_after_all(
         done = bench.run("run", "--count", "2", "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         assert [device.state for device in bench.devices()] == ["proved"] * 2
+        said = {row["words"] for row in fleetdesk.said(done) if row.get("stage") == "firmware"}
+        assert any("came back as the drive" in words for words in said)
+
+
+def test_picos_that_restart_at_once_are_told_apart_by_their_plugs(
+    made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with picos(made, tmp_path, 3) as bench, ThreadPoolExecutor() as pool:
+        monkeypatch.setenv(announcing.FOLDER_VARIABLE, str(bench.runtime))
+
+        def one(board: dict[str, Any]) -> provision.Outcome:
+            # firmware and identity in one file, whose digests are read back from the right board
+            wish = Wish(board["drive"], file=plugged.firmware())
+            return plugged.provisioned(made, wish, device_id=f"pico-{board['number']}")
+
+        outcomes = list(pool.map(one, bench.boards))
+        assert [outcome.verdict.verdict for outcome in outcomes] == ["ready"] * 3
+        assert [outcome.mac for outcome in outcomes] == [
+            board["unique_id"] for board in bench.boards
+        ]
+
+
+def test_where_nothing_tells_which_plug_a_drive_was_at_its_port_is_left_to_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # as on a system that knows no plugs of drives: there is just one more serial port, or two
+    drive = tmp_path / "RPI-RP2"
+    with VirtualPico(drive=drive, faster_than_life=True) as board:
+        wish = Wish(str(drive), stored=lambda wanted: plugged.firmware(wanted.name))
+        plugged.shown(plugged.Plugged(board, wish, drive))
+
+        def announced() -> list[Port]:
+            return [Port(board.url, Usb(0x2E8A, 0x0005))] if board.is_shown else []
+
+        monkeypatch.setattr(announcing, "announced", announced)
+        monkeypatch.setattr(announcing, "announced_drives", list)
+        with pytest.raises(Elsewhere, match="MicroPython"):
+            firmwarefirst.written(wish, Notes())
+        # the board has it all the same, and is no drive any more
+        there = Wish(board.url)
+        assert firmwarefirst.written(there, Notes()) is there
+        assert choose.choose(there, Notes()).seen.unique_id == board.unique_id
 
 
 def test_circuitpython_boards_get_their_files_by_their_drives(

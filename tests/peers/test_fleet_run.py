@@ -78,10 +78,13 @@ def test_a_manifest_says_which_board_is_which_and_others_are_left_alone(bench: B
 def test_a_manifest_that_is_wrong_is_told_whole_before_anything_is_done(bench: Bench) -> None:
     (bench.made.root / "bad.csv").write_text("id,board\npump,esp32\npump,esp33\n-x,\n")
     done = bench.run("run", "bad.csv")
-    assert done.returncode != 0
+    assert done.returncode == 1
     for line in ("line 3", "line 4"):
         assert line in done.stderr
     assert "esp33" in done.stderr
+    # each once, and one line more that says how it ended
+    assert done.stderr.count("line 3") == 1
+    assert done.stderr.splitlines()[-1].startswith("firmshake: nothing was done")
     assert bench.devices() == []
     assert bench.registry.runs() == []
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from support import desk, exported, pki, recording, servers, watching
+from support import desk, exported, pki, recording, screen, servers, watching
 from support.exported import Fleet
 from support.watching import FAILURE, client, report
 
@@ -81,6 +81,27 @@ def test_what_boards_report_is_shown_and_kept(
     assert "what boards said last" in shown.stdout
     assert "1 wifi" in " ".join(shown.stdout.split())
     assert fleet.registry.device(watcher.NAME) is None
+
+
+def test_a_terminal_shows_the_newest_verdicts_and_the_bars(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    with desk.typed() as fd, client(pump, port, tmp_path) as one:
+        arguments = ("fleet", "watch", "--passphrase-fd", str(fd))
+        shown = screen.firmshake(*arguments, cwd=fleet.project.root, pass_fds=[fd])
+        try:
+            shown.wait_for("listening at 127.0.0.1")
+            one.publish("devices/pump/diag", report("pump", FAILURE))
+            said = shown.wait_for("wifi/wrong_password")
+            assert "pump" in said
+            shown.type("\x03")
+            assert shown.end() == 0
+            said = shown.wait_for("boards by the stage that failed last")
+            assert "1 boards heard" in said
+            shown.wait_for("█ 1")
+            assert shown.modes == shown.before
+        finally:
+            shown.close()
 
 
 def test_an_unknown_device_is_told_and_a_device_speaks_for_itself_alone(

@@ -31,7 +31,7 @@ CUTS = 8
 SEED = 20261016
 # boards of a fleet, and after how many changes the power goes, each time
 BOARDS = 2
-MOMENTS = (60, 130, 200)
+MOMENTS = (70, 190)
 # in this many parts, for as many processes
 PARTS = 3
 

@@ -27,7 +27,7 @@ from firmshake.project import Broker
 from firmshake.registry import STATES, Registry
 from firmshake.registry.fleetrecord import Claim
 from support import kills, powercut
-from support.powercut import Change, Kind
+from support.powerdisk import Change, Kind
 
 _SYNCS = (Kind.SYNC, Kind.SYNC_FOLDER)
 

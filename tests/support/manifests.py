@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import strategies as st
 
+from firmshake import idrule
 from firmshake.boards import table
 from firmshake.ca import profiles
-from firmshake.fleet import idrule, manifest
+from firmshake.fleet import manifest
 from firmshake.fleet.manifest import BadManifest, Manifest, Problem
 from firmshake.fleet.planned import Planned
 from firmshake.project import Broker, Project, Wifi

@@ -2,7 +2,8 @@
  *
  * Loaded by LD_PRELOAD. FIRMSHAKE_POWERCUT_FOLDER is the folder, FIRMSHAKE_POWERCUT_LOG the file of
  * records, outside of it: one for each change, in the order in which they took place, also where
- * several processes change the folder. powercut.py reads it and works out what a disk may hold.
+ * several processes change the folder. powercut.py reads it, and powerdisk.py works out what a disk
+ * may hold.
  *
  * With FIRMSHAKE_POWERCUT_AT a process kills its process group once it has made so many records.
  *
@@ -30,7 +31,7 @@
 /* room for the path of a folder and a name */
 #define PLACE (2 * PATH_MAX)
 
-/* as _KINDS in powercut.py */
+/* as Kind in powerdisk.py */
 enum kind { CREATE = 1, WRITE, LENGTH, MODE, SYNC, SYNC_FOLDER, MKDIR, LINK, RENAME, REMOVE };
 
 struct head {

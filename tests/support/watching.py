@@ -47,8 +47,11 @@ class Client:
         self._client.tls_set_context(tls)
         self._client.on_message = lambda _, __, one: self.heard.put((one.topic, one.payload))
         self._client.on_subscribe = lambda _, __, ___, codes, ____: self._granted.put(codes)
+        let_in = threading.Event()
+        self._client.on_connect = lambda *_: let_in.set()
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
+        assert let_in.wait(LIMIT_S)
 
     def subscribe(self, topic: str) -> None:
         self._client.subscribe(topic, 1)

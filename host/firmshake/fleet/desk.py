@@ -96,8 +96,8 @@ class Desk:
         self.seen = seen = message.seen(said, "seen")
         if seen.unique_id is None:
             raise Error(
-                f"who it is can't be told in its boot loader: {seen.title}",
-                hint="write MicroPython to it first, then plug it in without BOOTSEL",
+                f"who it is can't be told: {seen.title}",
+                hint="its firmware is too old to tell: write a newer one to it first",
             )
         counter = self._counter
         answer = counter.registry.claim(

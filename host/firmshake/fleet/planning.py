@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+from firmshake import idrule
 from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
-from firmshake.fleet import columns, idrule, settings
+from firmshake.fleet import columns, settings
 from firmshake.fleet.columns import Guesses
-from firmshake.fleet.idrule import Rule
 from firmshake.fleet.planned import Planned
 from firmshake.fleet.problem import Problems, shown
+from firmshake.idrule import Rule
 from firmshake.project import Project
 
 # a row's values are at its own line, if nothing else is said
@@ -161,10 +162,9 @@ class Planning:
             self._numbers[rule.text] = last
         if not self._is_safe(rule, last):
             return
-        digits = row.unique_id.replace(":", "") if row.unique_id else None
         for number in range(first, last + 1):
-            made = rule.filled(number, digits)
-            if digits is not None or not rule.by_unique_id:
+            made = rule.filled(number, row.unique_id)
+            if row.unique_id is not None or not rule.by_unique_id:
                 self._take_id(made, row, rule)
             self._plan(Planned(made, row.unique_id, row.board, row.profile, row.settings, row.line))
 

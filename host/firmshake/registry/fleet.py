@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 
-from firmshake.registry import claims, fleetclaim, fleetplan, fleetreport, fleetstatus, idrule
+from firmshake import idrule
+from firmshake.registry import claims, fleetclaim, fleetplan, fleetreport, fleetstatus, numbering
 from firmshake.registry.database import CLAIM, READ, Database
 from firmshake.registry.fleetclaim import Asking, Refused, Taken
 from firmshake.registry.fleetrecord import (
@@ -60,7 +61,7 @@ class Fleet:
 
         `wanted` None is a run without end. Raises Error where the rule makes no device ids.
         """
-        idrule.check(rule)
+        idrule.parse(rule).check(numbering.LAST_NUMBER)
         row = {"name": name, "wanted": wanted, "rule": rule, "slots": 0}
         with self._database.transaction(CLAIM) as connection:
             number = fleetplan.made(connection, **row, created_at=self._clock())

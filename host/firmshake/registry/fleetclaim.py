@@ -14,7 +14,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, exists, or_, select, update
 
-from firmshake.registry import claims, idrule, numbering
+from firmshake import idrule
+from firmshake.registry import claims, numbering
 from firmshake.registry.database import insert
 from firmshake.registry.fleetrecord import Claim, Refusal
 from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
@@ -106,7 +107,7 @@ def _filled(connection: Connection, asking: Asking, slot: Row[Any]) -> _Choice |
     """The slot with its device's id, which is not to be another board's."""
     passed_on = slot.unique_id not in (None, asking.unique_id)
     device_id = slot.device_id
-    if device_id is None or (passed_on and idrule.has_unique_id(slot.id_rule)):
+    if device_id is None or (passed_on and idrule.parse(slot.id_rule).by_unique_id):
         device_id = numbering.fill(connection, slot.id_rule, asking.unique_id)
     # what a board had that failed is this one's now: only what was proved since is not
     states = ("proved",) if slot.unique_id else _ON_BOARD

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, exists, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
+from firmshake import idrule
 from firmshake.errors import Error
-from firmshake.registry import idrule
 from firmshake.registry.database import Database, insert
 from firmshake.registry.fleetschema import RUNS, SLOTS
 from firmshake.registry.schema import CERTIFICATES, DEVICES, HISTORY, Moment
@@ -68,11 +68,12 @@ def put(
 
 def _device_id(planned: Planned) -> str | None:
     """The id where it is known before a board comes."""
-    if idrule.is_fixed(planned.id_rule):
-        return planned.id_rule
-    if planned.unique_id is None or idrule.has_number(planned.id_rule):
+    rule = idrule.parse(planned.id_rule)
+    if rule.fixed:
+        return rule.text
+    if planned.unique_id is None or rule.numbered:
         return None
-    return idrule.fill(planned.id_rule, planned.unique_id)
+    return rule.filled(unique_id=planned.unique_id)
 
 
 def _put_devices(connection: Connection, run: int, now: datetime) -> None:

@@ -14,8 +14,8 @@ from firmshake.listen import Port
 
 Files = Mapping[str, bytes]
 
-# of the work on a board: the first where it can tell who it is only once it has firmware; during the
-# last the board's own agent reports
+# of the work on a board: the first where only firmware can tell who it is; during the last the
+# board's own agent reports
 STAGES = ("firmware", "look", "claim", "issue", "write", "proof")
 
 

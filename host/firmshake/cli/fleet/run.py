@@ -181,13 +181,13 @@ def _check_usage(
 def _read(path: Path, fleet: Project, as_json: bool) -> Manifest:
     """The manifest; where it is wrong, all that is wrong with it is printed first."""
     from firmshake.cli.fleet import check
-    from firmshake.fleet import manifest
+    from firmshake.fleet.problem import BadManifest
 
     try:
-        return manifest.read(path, fleet)
-    except manifest.BadManifest as error:
+        return check.read(path, fleet)
+    except BadManifest as error:
         check.print_problems(error.problems, as_json)
-        raise
+        raise Error("nothing was done: mend the manifest and run the same command again") from None
 
 
 def _resumed(fleet: Project, registry: Registry) -> tuple[RunRecord, Manifest | None]:

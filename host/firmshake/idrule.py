@@ -1,6 +1,6 @@
 """Device ids, and the rules that make them: `pump-{number:04}`, `{prefix}-{unique_id}`.
 
-Does no I/O.
+Manifests, runs without one and the registry have the same rules. Does no I/O.
 """
 
 from __future__ import annotations
@@ -42,9 +42,14 @@ class Rule:
         """Whether it is a device id as it stands."""
         return not (self.numbered or self.by_unique_id)
 
-    def filled(self, number: int, digits: str | None = None) -> str:
-        """Return the rule with its fields filled in, as `filled` does."""
-        return filled(self.text, number, digits)
+    def filled(self, number: int = 0, unique_id: str | None = None) -> str:
+        """Return the device id for a number and a board; without a board, that field stays.
+
+        A unique id stands there as digits alone: a colon can't stand in a device id.
+        """
+        # `parse` has seen to it that it is a format of Python with these fields and no more
+        digits = "{unique_id}" if unique_id is None else re.sub("[:-]", "", unique_id).lower()
+        return self.text.format(number=number, unique_id=digits)
 
     def check(self, most: int) -> None:
         """Raise Error where it can't make device ids with numbers up to `most`."""
@@ -65,7 +70,7 @@ class Rule:
         )
 
 
-def parse(text: str, prefix: str) -> Rule:
+def parse(text: str, prefix: str = "") -> Rule:
     """Return the id or rule in `text`; raise Error where it is none.
 
     `prefix` is the fleet's. Whether what a rule makes can be a device id, `Rule.check` says.
@@ -81,14 +86,6 @@ def parse(text: str, prefix: str) -> Rule:
             hint="set prefix in fleet.toml, or write the ids without it",
         )
     return Rule(text.replace("{prefix}", prefix), "number" in fields, "unique_id" in fields)
-
-
-def filled(rule: str, number: int, digits: str | None) -> str:
-    """Return a rule's text with a number and a unique id's digits; without them, that field stays.
-
-    It is a format of Python with two fields, and `parse` has seen that there is nothing else.
-    """
-    return rule.format(number=number, unique_id="{unique_id}" if digits is None else digits)
 
 
 def is_reserved(device_id: str) -> bool:

@@ -1,0 +1,141 @@
+"""The registry of a large fleet, in a SQLite file and in PostgreSQL: plans, status, claims.
+
+PostgreSQL is a real server on this machine, reached by a socket, with its own settings for what a
+power cut may lose (nothing). Claims are whole ones: claimed, and given back. As a program, this
+file is a station that claims.
+"""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+from firmshake.fleet.planned import Planned
+from firmshake.registry import Claim, Registry
+
+FEW, MANY = 100_000, 1_000_000
+CLAIMS = 400
+# what a server does that is to keep what it said is kept
+SAFE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
+
+Place = Path | str
+
+
+def measure() -> dict[str, str]:
+    """The figures by name."""
+    from support.postgres import postgres  # of the tests, which the stations don't need
+
+    figures = {}
+    with tempfile.TemporaryDirectory() as name, postgres(**SAFE) as server:
+        for count in (FEW, MANY):
+            with _file(Path(name), count) as place:
+                figures |= _measured("SQLite", place, count)
+            with server.database(f"fleet{count}") as place:
+                figures |= _measured("PostgreSQL", place, count)
+    return figures
+
+
+@contextmanager
+def _file(folder: Path, count: int) -> Iterator[Path]:
+    path = folder / f"{count}.sqlite"
+    yield path
+    path.unlink()
+
+
+def _measured(where: str, place: Place, count: int) -> dict[str, str]:
+    registry = Registry.create(place)
+    planned = (Planned(f"pump-{number:07}", line=number) for number in range(count))
+    took, run = _timed(lambda: registry.plan("bench", "digest", "bench.csv", planned))
+    _age(registry, place)
+    status = statistics.median(_timed(registry.status)[0] for _ in range(7))
+    figures = {
+        f"{where}, plan of {count:,}": f"{took:.1f} s, {count / took:,.0f} a second",
+        f"{where}, status of {count:,}": f"{status * 1000:.0f} ms",
+    }
+    if count == FEW:
+        for stations in (1, 8):
+            rate = _rate(place, run.id, stations)
+            name = f"{where}, claims by {stations} station{'s' * (stations > 1)}"
+            figures[name] = f"{rate:,.0f} a second"
+    return figures
+
+
+def _timed(work: Callable[[], Any]) -> tuple[float, Any]:
+    began = time.perf_counter()
+    done = work()
+    return time.perf_counter() - began, done
+
+
+def _age(registry: Registry, place: Place) -> None:
+    """Half of the fleet is done, and one in twenty has failed."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    with registry._database.transaction() as connection:
+        for statement in (
+            "UPDATE slots SET status = CASE WHEN id % 20 = 0 THEN 'failed' ELSE 'proved' END,"
+            " unique_id = 'u' || device_id WHERE id % 2 = 0",
+            "UPDATE devices SET verdict = 'tls.server_certificate/expired', changed_at = :now,"
+            " state = (SELECT status FROM slots WHERE run = 1 AND device_id = devices.device_id)"
+            " WHERE device_id IN (SELECT device_id FROM slots WHERE run = 1 AND status <> 'open')",
+        ):
+            connection.execute(text(statement), {"now": now} if ":now" in statement else {})
+    if isinstance(place, str):
+        # as the server would do by itself a minute later
+        import psycopg
+
+        with psycopg.connect(place, autocommit=True) as raw:
+            raw.execute("VACUUM ANALYZE")
+
+
+def _rate(place: Place, run: int, stations: int) -> float:
+    """Claims a second of all stations together, from when all are ready."""
+    command = [sys.executable, __file__, str(place), str(run), str(CLAIMS // stations)]
+    children = [
+        subprocess.Popen([*command, str(number)], stdin=-1, stdout=-1, text=True)
+        for number in range(stations)
+    ]
+    for child in children:
+        assert child.stdout
+        assert child.stdout.readline() == "ready\n"
+    began = time.perf_counter()
+    for child in children:
+        assert child.stdin
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    said = [child.communicate()[0] for child in children]
+    took = time.perf_counter() - began
+    ids = [device for text in said for device in text.split()]
+    assert len(ids) == len(set(ids)) == CLAIMS, len(set(ids))
+    return CLAIMS / took
+
+
+def _claim(where: str, run: int, count: int, number: int) -> None:
+    registry = Registry.open(where if "://" in where else Path(where))
+    name = f"s{number}"
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for board in range(count):
+        claim = registry.claim(
+            run,
+            unique_id=f"{name}-{board}-{time.time_ns()}",
+            boards=["esp32"],
+            station=name,
+            session=name,
+            lease_s=60.0,
+        )
+        assert isinstance(claim, Claim), claim
+        registry.release(claim, "proved")
+        print(claim.device_id)
+
+
+if __name__ == "__main__":
+    _claim(sys.argv[1], *map(int, sys.argv[2:]))
