@@ -6,7 +6,7 @@ import importlib
 import sys
 from pathlib import Path
 
-BENCHES = ("agent", "observer", "image", "upload", "issue", "crl", "manifest", "watch")
+BENCHES = ("agent", "observer", "image", "upload", "issue", "crl", "manifest", "watch", "registry")
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import importlib
 import io
 import json
 import ssl
@@ -17,9 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 from support import desk
+from support.commands import FD, run
 
 from firmshake import brokerconfig, deviceid, watcher
-from firmshake.ca import authority
+from firmshake.ca import authority, store
+from firmshake.ca.certificate import Issuer
 from firmshake.cli.fleet import watchview
 from firmshake.cli.fleet.watchscreen import Screen
 from firmshake.errors import Error
@@ -437,6 +441,29 @@ def test_another_name_to_ask_for_is_refused_as_it_cannot_be_checked(
     with pytest.raises(Error, match=r"front\.example"):
         watchidentity.context(made, odd)
     watchidentity.context(made, dataclasses.replace(odd, sni="broker.example"))
+
+
+def test_the_ca_is_closed_before_the_watcher_talks_to_anybody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = desk.make_project(tmp_path / "shed")
+    mine = store.certificate(made.ca_folder, store.read(made.ca_folder).issuing)
+    seen: list[int] = []
+
+    def watch(*_: object) -> None:
+        gc.collect()
+        every = [one for one in gc.get_objects() if isinstance(one, Issuer)]
+        seen.append(sum(one.certificate == mine for one in every))
+
+    command = importlib.import_module("firmshake.cli.fleet.watch")
+    monkeypatch.setattr(command, "_watch", watch)
+    words = ("fleet", "watch", "--plain", "--project", made.root, "--passphrase-fd", FD)
+    done = run(*words, secrets=(desk.PASSPHRASE,))
+    assert (done.status, seen) == (0, [0])
+    kept = desk.authority(made)  # while this lives, it is found
+    watch()
+    assert seen == [0, 1]
+    assert kept.certificate == mine
 
 
 # what is shown

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,9 +14,12 @@ from support import desk, exported, pki, recording, screen, servers, watching
 from support.exported import Fleet
 from support.watching import FAILURE, client, report
 
-from firmshake import brokerconfig, watcher
+from firmshake import brokerconfig, revocation, watcher
 from firmshake.ca.identity import Identity
+from firmshake.errors import Error
 from firmshake.fleet import watchidentity
+from firmshake.fleet.watchlink import Link
+from firmshake.project import Broker
 from firmshake.registry import Diagnosis, Registry
 
 
@@ -194,6 +199,69 @@ def test_a_broker_of_another_ca_is_not_talked_to(tmp_path: Path) -> None:
     assert status == 1
     assert "the broker's certificate is refused" in said
     assert "firmshake doctor" in said
+
+
+# the connection
+
+
+def linked(fleet: Fleet, broker: Broker) -> tuple[Link, list[str]]:
+    """A connection, and what it says."""
+    issuing = desk.authority(fleet.project)
+    own = watchidentity.issue(issuing, fleet.registry, now=datetime.now(UTC), days=1)
+    said: list[str] = []
+    context = watchidentity.context(own, broker)
+    return Link(broker, context, lambda topic, payload: said.append(topic), said.append), said
+
+
+def until(link: Link, condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + watching.LIMIT_S
+    while not condition():
+        assert time.monotonic() < ends
+        link.work(0.1)
+
+
+def test_it_comes_in_over_websockets_too(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    pump, plain = fleet.device("pump"), fleet.project.broker
+    web = replace(plain, port=servers.free_port(), transport="wss", path="/mqtt")
+    conf = fleet.project.broker_folder / "mosquitto.conf"
+    text = conf.read_text()
+    names = ("certfile", "keyfile", "cafile", "crlfile", "require", "use_", "allow_")
+    tls = [line for line in text.splitlines() if line.startswith(names)]
+    lines = [f"listener {web.port} 127.0.0.1", "protocol websockets", *tls]
+    conf.write_text(text + "\n".join(lines) + "\n")
+    link, said = linked(fleet, web)
+    with desk.broker(fleet.project), client(pump, plain.port, tmp_path) as one:
+        until(link, lambda: link.is_listening)
+        one.publish("devices/pump/diag", report("pump"))
+        until(link, lambda: "devices/pump/diag" in said)
+        link.close()
+
+
+def test_the_brokers_name_is_checked_and_not_where_it_is_reached(tmp_path: Path) -> None:
+    project = desk.make_project(tmp_path / "shed", host="localhost")
+    fleet = Fleet(project, Registry.open(project.registry_path))
+    named = replace(project.broker, host="127.0.0.1", server_name="localhost")
+    with desk.broker(project):
+        link, _ = linked(fleet, named)
+        until(link, lambda: link.is_listening)
+        link.close()
+        other, _ = linked(fleet, replace(named, server_name="127.0.0.1"))
+        with pytest.raises(Error, match="the broker's certificate is refused"):
+            until(other, lambda: other.is_listening)
+
+
+def test_a_revoked_watcher_is_not_let_in(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    link, said = linked(fleet, fleet.project.broker)
+    (row,) = fleet.registry.certificates(kind="other")
+    fleet.registry.revoke([row.serial_number], "keyCompromise")
+    now = datetime.now(UTC)
+    revocation.publish(fleet.project, fleet.registry, lambda _: desk.PASSPHRASE, now=now)
+    with desk.broker(fleet.project):
+        until(link, lambda: len(said) >= 2)
+    assert not link.is_listening
+    assert all("trying again" in words for words in said)
 
 
 # the broker's rules

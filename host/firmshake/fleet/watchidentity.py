@@ -60,7 +60,13 @@ class _Named(ssl.SSLContext):
 
     def wrap_socket(self, *arguments: Any, **named: Any) -> ssl.SSLSocket:
         named["server_hostname"] = self.server_name
-        return super().wrap_socket(*arguments, **named)
+        made = super().wrap_socket(*arguments, **named)
+        try:
+            made.do_handshake()  # paho-mqtt 2 would leave the socket open where it fails
+        except BaseException:
+            made.close()
+            raise
+        return made
 
 
 def context(identity: Identity, broker: Broker, memfd: bool = _HAS_MEMFD) -> ssl.SSLContext:
