@@ -18,7 +18,7 @@ import pytest
 from support.commands import FD, run
 
 import firmshake
-from firmshake import project
+from firmshake import brokerconfig, project
 from firmshake.ca import certificate as certificates
 from firmshake.ca import crlfile, store
 from firmshake.ca.certificate import Issuer
@@ -330,6 +330,17 @@ def test_a_right_that_was_added(made: Path) -> None:
     assert "'topic readwrite #', was not there" in _one(made, "warning", "config_changed")
     path.write_text("# nothing\n")
     assert "devices/%u/#' is missing" in _one(made, "warning", "config_changed")
+
+
+def test_rules_without_the_watcher_are_in_order_and_half_of_its_own_are_not(made: Path) -> None:
+    """Without the refusal beside its right to read, it could write on topics of its own."""
+    path = made / "broker/acl"
+    path.write_text(brokerconfig.DEVICES_ACL)  # a project from before there was one
+    assert _causes(made) == []
+    path.write_text(brokerconfig.ACL.replace("topic deny", "# topic deny"))
+    assert "'topic deny devices/_fleet-watch/#' is missing" in _one(
+        made, "warning", "config_changed"
+    )
 
 
 # modes

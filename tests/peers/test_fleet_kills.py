@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -69,33 +70,38 @@ def keys_on_disk(bench: Bench) -> set[str]:
 
 @pytest.mark.parametrize("bench", [FEW], indirect=True)
 def test_killed_at_every_change_of_the_registry_it_is_resumed(bench: Bench) -> None:
-    arguments = ["fleet", "run", "--count", str(FEW), "--plain"]
-    kills, at = 0, 1
+    killed = []
     while True:
-        with desk.typed() as handle:
-            done = subprocess.run(
-                [
-                    *(sys.executable, "-m", "support.fleetkills", str(at), *arguments),
-                    *("--passphrase-fd", str(handle)),
-                ],
-                cwd=bench.made.root,
-                env={**bench.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                pass_fds=[handle],
-                text=True,
-                timeout=fleetdesk.LIMIT_S,
-            )
+        # each time from what the last kill has left, with all changes anew
+        done = killed_at(bench, len(killed) + 1)
         if done.returncode != -signal.SIGKILL:
             break
-        kills, at = kills + 1, at + 1
-        if bench.registry.last_run() is not None:
-            arguments = ["fleet", "run", "--resume", "--plain"]
-    # the run that nobody killed has ended it
+        killed.append(done.stderr.split()[-2:])
+    # the run that nobody killed has come to its end
     assert done.returncode == 0, done.stdout + done.stderr
-    assert kills >= 2 * 7 - 1
+    changes = ("open_run", "claim", "record_issued", "set_state", "release", "end_run")
+    assert {tuple(words) for words in killed} >= set(product(("before", "after"), changes))
     bench.registry.open_run("again", "again-{number:06}", FEW)
     finished(bench, FEW)
+
+
+def killed_at(bench: Bench, change: int) -> subprocess.CompletedProcess[str]:
+    """A run that kills itself at that change of the registry."""
+    with desk.typed() as handle:
+        return subprocess.run(
+            [
+                *(sys.executable, "-m", "support.fleetkills", str(change)),
+                *("fleet", "run", "--count", str(FEW), "--plain", "--force"),
+                *("--passphrase-fd", str(handle)),
+            ],
+            cwd=bench.made.root,
+            env={**bench.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=[handle],
+            text=True,
+            timeout=fleetdesk.LIMIT_S,
+        )
 
 
 @pytest.mark.parametrize("bench", [MANY], indirect=True)

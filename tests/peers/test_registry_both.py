@@ -157,9 +157,7 @@ def test_keys_on_their_way_are_noted_until_they_arrive(registry: Registry) -> No
 
 def _life(registry: Registry) -> None:
     """Something of each kind."""
-    registry.record(
-        Issued("root", ROOT.certificate), Issued("intermediate", ISSUING.certificate)
-    )
+    registry.record(Issued("root", ROOT.certificate), Issued("intermediate", ISSUING.certificate))
     registry.record_issued("pump", PUMP.certificate)
     registry.record_issued("pump", ISSUING.issue("pump", now=NOW).certificate)
     registry.set_state("pump", "written")

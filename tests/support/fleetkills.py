@@ -36,7 +36,7 @@ CHANGES = (
 )
 
 # a kill of each kind is as likely as its weight; with the station all of them go
-WEIGHTS = {"station": 4, "nursery": 2, "worker": 50, "esptool": 44}
+WEIGHTS = {"station": 4, "nursery": 2, "parent": 2, "worker": 48, "esptool": 44}
 
 
 def main() -> None:
@@ -46,22 +46,27 @@ def main() -> None:
 
     left = int(sys.argv.pop(1))
 
-    def deadly(change: Callable[..., Any]) -> Callable[..., Any]:
+    def deadly(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
         def changing(*arguments: Any, **named: Any) -> Any:
             nonlocal left
             left -= 2
             if left == -1:
-                os.kill(os.getpid(), signal.SIGKILL)
+                _die("before", name)
             done = change(*arguments, **named)
             if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                _die("after", name)
             return done
 
         return changing
 
     for name in CHANGES:
-        setattr(Registry, name, deadly(getattr(Registry, name)))
+        setattr(Registry, name, deadly(name, getattr(Registry, name)))
     cli.main()
+
+
+def _die(when: str, change: str) -> None:
+    os.write(2, f" {when} {change}\n".encode())
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def processes(station: int, runtime: Path) -> dict[str, list[int]]:
@@ -70,7 +75,11 @@ def processes(station: int, runtime: Path) -> dict[str, list[int]]:
     found["station"] = [station]
     for pid in family.with_environment(f"FIRMSHAKE_RUNTIME={runtime}"):
         command = family.command(pid)
-        if "esptool_child" in command:
+        if "esptool_parent" in command:
+            # it forks one for each run
+            is_run = "esptool_parent" in family.command(family.parent(pid))
+            found["esptool" if is_run else "parent"].append(pid)
+        elif "esptool_child" in command:
             found["esptool"].append(pid)
         elif "forkserver" in command:
             kind = "nursery" if family.parent(pid) == station else "worker"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from firmshake import interrupts
+from firmshake import esptool_runs, flash, interrupts
 from firmshake.fleet import message, worker
 from firmshake.fleet.message import Nonsense
 from firmshake.fleet.worker import Job
@@ -72,19 +73,25 @@ class Crew:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOADED)
         self._hands: list[Hand] = []
+        self._open = contextlib.ExitStack()
+        self._esptool: socket.socket | None = None
 
     def __enter__(self) -> Crew:
+        self._esptool = self._open.enter_context(esptool_runs.parent(flash.environment()))
         return self
 
     def __exit__(self, *error: object) -> None:
         for hand in self._hands[:]:
             self.dismiss(hand)
+        self._open.close()
 
     def hire(self, job: Job) -> Hand:
         """Start a worker."""
         ours, theirs = self._context.Pipe()
         end, line = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=worker.work, args=(job, theirs, end), daemon=True)
+        process = self._context.Process(
+            target=worker.work, args=(job, theirs, end, self._esptool), daemon=True
+        )
         hand = Hand(process, ours, line)
         with interrupts.held():
             process.start()

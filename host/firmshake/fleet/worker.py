@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 
 from cryptography import x509
 
-from firmshake import lifeline
+from firmshake import esptool_runs, lifeline
 from firmshake.ca.identity import PublicKey
 from firmshake.errors import Error
 from firmshake.event import Event, Output
@@ -49,9 +50,12 @@ class Job:
     force: bool
 
 
-def work(job: Job, pipe: Connection, line: Connection) -> None:
+def work(
+    job: Job, pipe: Connection, line: Connection, esptool: socket.socket | None = None
+) -> None:
     """Do the job: the main function of a process. `line` closes when the station is gone."""
     lifeline.hang_on(line.fileno())
+    esptool_runs.use(esptool)
     # at the terminal, Ctrl-C reaches all; the station decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _be_silent()

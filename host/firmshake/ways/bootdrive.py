@@ -23,7 +23,8 @@ from firmshake.ways.way import Watcher
 # The ROM writes a megabyte in some seconds, then the drive goes and the serial port comes
 _GONE_S = 20.0
 _BACK_S = 30.0
-_POLL_S = 0.1
+# a look at all ports and who has them takes a while, and many boards may restart at once
+_POLL_S = 0.25
 _CHUNK = 64 << 10
 _NAME = "firmshake.uf2"
 _FORGET = "forget.uf2"
