@@ -20,7 +20,7 @@ from firmshake import newfile
 from firmshake.ca import authority, bulk, bulkfile, certificate, handover
 from firmshake.errors import Error
 from firmshake.registry import Registry, log
-from firmshake.registry.claim import Claim
+from firmshake.registry.numbers import Numbers
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 ROOT, ISSUING = authority.create("greenhouse", now=NOW)
@@ -511,7 +511,7 @@ class TestBrokenOff:
 
     def test_what_is_lost_is_known_meanwhile(self, begun: Path, registry: Registry) -> None:
         (delivery,) = registry.deliveries()
-        assert delivery.claim == bulk.begun(begun, registry) == Claim("pump", 1, 5)
+        assert delivery.claim == bulk.begun(begun, registry) == Numbers("pump", 1, 5)
         assert delivery.place == str(begun)
         assert {one.device_id for _, one in registry.undelivered()} == {
             "pump-000003",

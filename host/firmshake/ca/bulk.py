@@ -20,7 +20,7 @@ from firmshake.ca import certificate as certificates
 from firmshake.ca.authority import Authority
 from firmshake.errors import Error
 from firmshake.registry import CertificateRecord, Issued, Registry
-from firmshake.registry.claim import Claim, Delivery
+from firmshake.registry.numbers import Numbers, Delivery
 
 # In one transaction: enough that its fsync costs little, and so few that another process waits for
 # some hundredths of a second
@@ -44,7 +44,7 @@ class Done:
     lost: int = 0
 
 
-def begun(path: Path, registry: Registry) -> Claim | None:
+def begun(path: Path, registry: Registry) -> Numbers | None:
     """Return the ids of the run to `path` that was broken off, or None.
 
     Raises Error where there is no such run, and a file that is not empty.
@@ -131,7 +131,7 @@ def _begin(
     prefix: str,
     count: int,
     passphrase: bytes | None,
-) -> tuple[Delivery, Claim, Done]:
+) -> tuple[Delivery, Numbers, Done]:
     """Begin a run, or take up the one that was broken off: what it has to do, and has done."""
     delivery = _delivery(path, registry)
     if delivery is None:
@@ -161,7 +161,7 @@ def _cut(stream: BinaryIO, end: int) -> None:
 
 
 def _check(
-    path: Path, line: bytes, claim: Claim, registry: Registry, passphrase: bytes | None
+    path: Path, line: bytes, claim: Numbers, registry: Registry, passphrase: bytes | None
 ) -> int:
     """How many ids the file is behind, by its last line; raise Error if that is none of this run.
 
@@ -191,7 +191,7 @@ def _check(
 
 
 def _withdraw(
-    registry: Registry, unsure: Sequence[CertificateRecord], claim: Claim, before: int
+    registry: Registry, unsure: Sequence[CertificateRecord], claim: Numbers, before: int
 ) -> int:
     """Revoke what was recorded and is not in the file; return how many that are."""
     lost = [
@@ -215,7 +215,7 @@ def _is_empty(path: Path) -> bool:
     return path.is_file() and not path.stat().st_size
 
 
-def _another(path: Path, claim: Claim) -> Error:
+def _another(path: Path, claim: Numbers) -> Error:
     prefix = f" --prefix {claim.prefix}"
     return Error(
         f"{path} is of a run that was broken off, for other devices",

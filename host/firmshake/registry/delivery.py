@@ -17,7 +17,7 @@ from sqlalchemy.engine import RowMapping
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
-from firmshake.registry.claim import LAST_NUMBER, Claim, Delivery
+from firmshake.registry.numbers import LAST_NUMBER, Numbers, Delivery
 from firmshake.registry.database import READ, Database, insert
 from firmshake.registry.record import (
     CERTIFICATE_COLUMNS,
@@ -70,7 +70,7 @@ class Deliveries:
         now = self._clock()
         with self._database.transaction() as connection:
             first = _last_number(connection, prefix) + 1
-            claim = Claim(prefix, first, first + count - 1)
+            claim = Numbers(prefix, first, first + count - 1)
             claim.check()
             number = _begin(connection, place=place, began_at=now, **vars(claim))
         return Delivery(number, place, now, claim)
@@ -136,7 +136,7 @@ class Deliveries:
             return list(_in_force(connection, now, device_ids))
 
 
-def claimed(connection: Connection) -> list[Claim]:
+def claimed(connection: Connection) -> list[Numbers]:
     """Return the numbered ids that runs have claimed which are not done."""
     query = select(DELIVERIES).where(DELIVERIES.c.prefix.is_not(None))
     found = [_delivery_of(row).claim for row in connection.execute(query).mappings()]
@@ -220,11 +220,11 @@ def _last_number(connection: Connection, prefix: str) -> int:
     """The highest number of that prefix which a device has, or a run has claimed."""
     query = select(func.max(DELIVERIES.c.last)).where(DELIVERIES.c.prefix == prefix)
     claimed = connection.execute(query).scalar() or 0
-    ranges = (Claim(prefix, 1_000_000, LAST_NUMBER), Claim(prefix, 1, 999_999))
+    ranges = (Numbers(prefix, 1_000_000, LAST_NUMBER), Numbers(prefix, 1, 999_999))
     return max(claimed, *(_last_device(connection, each) for each in ranges))
 
 
-def _last_device(connection: Connection, numbers: Claim) -> int:
+def _last_device(connection: Connection, numbers: Numbers) -> int:
     """The highest number of a device among some that have as many digits, 0 where there is none."""
     start, stop = (numbers.device_id(end) for end in (numbers.first, numbers.last))
     query = (
@@ -240,7 +240,7 @@ def _last_device(connection: Connection, numbers: Claim) -> int:
 def _delivery_of(row: RowMapping) -> Delivery:
     claim = None
     if row[DELIVERIES.c.prefix] is not None:
-        claim = Claim(*(row[DELIVERIES.c[name]] for name in ("prefix", "first", "last")))
+        claim = Numbers(*(row[DELIVERIES.c[name]] for name in ("prefix", "first", "last")))
     own = DELIVERIES.c.id, DELIVERIES.c.place, DELIVERIES.c.began_at
     number, place, began_at = (row[column] for column in own)
     return Delivery(number, place, began_at, claim)

@@ -18,7 +18,7 @@ from firmshake.cli import opening, parameters, passphrase
 from firmshake.cli.ca import handing
 from firmshake.cli.parameters import DeviceId
 from firmshake.errors import Error
-from firmshake.registry.claim import LAST_NUMBER
+from firmshake.registry.numbers import LAST_NUMBER
 from firmshake.wording import printable
 
 if TYPE_CHECKING:

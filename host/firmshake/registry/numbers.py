@@ -14,7 +14,7 @@ LAST_NUMBER = 9_999_999
 
 
 @dataclass(frozen=True)
-class Claim:
+class Numbers:
     """The ids of a run: a prefix, which may be empty, with the numbers from `first` to `last`."""
 
     prefix: str
@@ -57,4 +57,4 @@ class Delivery:
     number: int
     place: str
     began_at: datetime
-    claim: Claim | None = None
+    claim: Numbers | None = None
