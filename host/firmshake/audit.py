@@ -18,9 +18,9 @@ from firmshake.ca.store import Place, Places
 from firmshake.errors import Error
 from firmshake.project import Project
 from firmshake.registry import CertificateRecord, Registry
-from firmshake.registry.numbers import Delivery
 from firmshake.registry.issuance import SUPERSEDED
 from firmshake.registry.log import Entry
+from firmshake.registry.numbers import Delivery
 from firmshake.registry.reconcile import Reconciliation
 
 # the names that files have while they are written (newfile.py)

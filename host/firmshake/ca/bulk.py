@@ -20,7 +20,7 @@ from firmshake.ca import certificate as certificates
 from firmshake.ca.authority import Authority
 from firmshake.errors import Error
 from firmshake.registry import CertificateRecord, Issued, Registry
-from firmshake.registry.numbers import Numbers, Delivery
+from firmshake.registry.numbers import Delivery, Numbers
 
 # In one transaction: enough that its fsync costs little, and so few that another process waits for
 # some hundredths of a second

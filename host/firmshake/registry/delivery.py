@@ -17,8 +17,8 @@ from sqlalchemy.engine import RowMapping
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
-from firmshake.registry.numbers import LAST_NUMBER, Numbers, Delivery
 from firmshake.registry.database import READ, Database, insert
+from firmshake.registry.numbers import LAST_NUMBER, Delivery, Numbers
 from firmshake.registry.record import (
     CERTIFICATE_COLUMNS,
     CertificateRecord,
