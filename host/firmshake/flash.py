@@ -20,6 +20,7 @@ from firmshake import (
     esptool_runs,
     esptool_words,
     firmware,
+    inherited,
     interrupts,
     memfile,
     partitions,
@@ -265,10 +266,10 @@ def _killed_when_silent(
 
 
 def environment() -> dict[str, str]:
-    """What esptool runs in: ours, without what would change its output or its arguments."""
+    """What esptool runs in: ours, without secrets or what would change its output or arguments."""
     kept = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in inherited.of(os.environ).items()
         if not name.startswith(("ESPTOOL_", "ESPRESSIF_", "FORCE_COLOR", "TTY_"))
         or name == "ESPTOOL_CFGFILE"
     }

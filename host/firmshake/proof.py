@@ -12,6 +12,10 @@ from firmshake.reader import Reader
 from firmshake.symptoms import Symptom, Symptoms
 from firmshake.verdict import Verdict, begins_climb, judge
 
+# Association, DHCP and a DNS server that does not answer take most of a minute on a real board,
+# and a fault that may pass is given three climbs
+PROOF_S = 120.0
+
 # How many climbs in a row have to end in the same verdict before it is believed. What is stored on
 # the board does not change by waiting; a network or a broker that is just starting may come up.
 _STORED = ("identity",)

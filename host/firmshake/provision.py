@@ -21,11 +21,8 @@ from firmshake.ways.way import Files, Held, Watcher, Way
 
 __all__ = ["Outcome", "Watcher", "provision"]
 
-# Association, DHCP and a DNS server that does not answer take most of a minute on a real board,
-# and a fault that may pass is given three climbs
-PROOF_S = 120.0
-
-
+# the cause in a verdict of what was not the board's fault: its stage could not be done from here
+NOT_DONE = "not_done"
 # of the agent, in a row and without a verdict: one may be our own reset, and one a loose cable
 _MOST_STARTS = 5
 
@@ -52,7 +49,7 @@ def provision(
     wish: Wish,
     watcher: Watcher,
     *,
-    proof_s: float = PROOF_S,
+    proof_s: float = proof.PROOF_S,
     force: bool = False,
     hide_drive: bool = False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -136,24 +133,24 @@ class _Work:
             # it will never be on a board, and why that is matters more than that this is noted
             with contextlib.suppress(Error):
                 self.registrar.withdraw(serial)
-                self.registrar.ended(device_id, False, None)
+                self.registrar.ended(device_id, False, f"issue/{NOT_DONE}")
             raise
         if built:
             self.watcher.step(built)
         return serial
 
     def _once_more(self, device_id: str, serial: str) -> Outcome:
-        """Prove a board that holds all of it."""
-        with self._failed_unless_done(device_id):
-            # a run that wrote it may not have lived to note that
-            self._note_written(device_id, serial)
-            return self._proved(device_id, serial, written=False)
+        """Prove a board that holds all of it; where that can't be done, it is what it was."""
+        # a run that wrote it may not have lived to note that
+        self._note_written(device_id, serial)
+        return self._proved(device_id, serial, written=False)
 
     def _written(self, device_id: str, serial: str) -> Outcome:
-        with self._failed_unless_done(device_id):
+        with self._failed_unless_done(device_id, "write"):
             self.watcher.reached("write")
             self.way.write(self.watcher)
             self._note_written(device_id, serial)
+        with self._failed_unless_done(device_id, "proof"):
             return self._proved(device_id, serial)
 
     def _note_written(self, device_id: str, serial: str) -> None:
@@ -165,14 +162,14 @@ class _Work:
             )
 
     @contextlib.contextmanager
-    def _failed_unless_done(self, device_id: str) -> Iterator[None]:
+    def _failed_unless_done(self, device_id: str, stage: str) -> Iterator[None]:
         try:
             yield
         except BaseException:
             # its certificate is known, and so is that no board was proved with it; why it failed
             # is what matters, also where this cannot be noted
             with contextlib.suppress(Error):
-                self.registrar.ended(device_id, False, None)
+                self.registrar.ended(device_id, False, f"{stage}/{NOT_DONE}")
             raise
 
     def _proved(self, device_id: str, serial: str, written: bool = True) -> Outcome:

@@ -29,7 +29,7 @@ def open_desk(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Desk]:
     registry, authority = Registry.open(made.registry_path), desks.authority(made)
 
     def opened() -> Desk:
-        registry.drop_station("here")
+        registry.drop_session("session")
         run = registry.open_run("run", "fleet-{unique_id}", 2)
         return Desk(Counter(made, authority, registry, run, "here", "session", 60.0))
 

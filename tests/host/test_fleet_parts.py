@@ -21,16 +21,16 @@ def row(port: str, location: str = "", busy_by: str = "") -> Row:
     return Row("adapter", ports=(port,), location=location, busy_by=busy_by)
 
 
-def test_a_board_that_is_reset_is_not_gone() -> None:
+def test_a_board_that_is_reset_while_it_is_worked_on_is_not_gone() -> None:
     plugs = Plugs()
     there, gone = plugs.look([row("/dev/ttyACM0", "1-2")])
     assert [plug.target for plug in there] == ["/dev/ttyACM0"]
     for _ in range(LOOKS_GONE - 1):
-        there, gone = plugs.look([])
+        there, gone = plugs.look([], {"1-2"})
         assert there
         assert gone == []
     # it has come back under another name, at the same place
-    there, gone = plugs.look([row("/dev/ttyACM1", "1-2")])
+    there, gone = plugs.look([row("/dev/ttyACM1", "1-2")], {"1-2"})
     assert [(plug.key, plug.target) for plug in there] == [("1-2", "/dev/ttyACM1")]
     assert gone == []
 
@@ -38,8 +38,15 @@ def test_a_board_that_is_reset_is_not_gone() -> None:
 def test_a_board_that_stays_away_is_gone_once() -> None:
     plugs = Plugs()
     plugs.look([row("/dev/ttyUSB0"), row("/dev/ttyUSB1")])
-    told = [plugs.look([row("/dev/ttyUSB1")])[1] for _ in range(LOOKS_GONE + 3)]
-    assert [key for keys in told for key in keys] == ["/dev/ttyUSB0"]
+    # nobody works on it any more: another may be plugged in at the next moment
+    assert plugs.look([row("/dev/ttyUSB1")])[1] == ["/dev/ttyUSB0"]
+    assert plugs.look([row("/dev/ttyUSB1")])[1] == []
+
+
+def test_a_board_at_the_place_of_another_is_told_by_its_birth() -> None:
+    plugs = Plugs()
+    looks = [plugs.look([row("/dev/ttyUSB0")], (), {"/dev/ttyUSB0": birth}) for birth in "112"]
+    assert [there[0].birth for there, _ in looks] == ["1", "1", "2"]
 
 
 def test_a_drive_is_taken_by_its_folder_and_one_that_is_not_mounted_waits() -> None:
@@ -58,7 +65,7 @@ def test_a_drive_is_taken_by_its_folder_and_one_that_is_not_mounted_waits() -> N
 def test_a_drive_that_becomes_a_port_is_the_same_board_all_the_time() -> None:
     plugs = Plugs()
     looks = [[Row("uf2", drive="/media/RPI-RP2", location="1-1")], [], [row("/dev/ttyACM0", "1-1")]]
-    seen = [plugs.look(rows) for rows in looks]
+    seen = [plugs.look(rows, {"1-1"}) for rows in looks]
     assert [there[0].target for there, _ in seen] == ["/media/RPI-RP2"] * 2 + ["/dev/ttyACM0"]
     assert {there[0].key for there, _ in seen} == {"1-1"}
     # while it is away, nobody begins anything
@@ -71,8 +78,9 @@ def test_a_board_is_there_if_and_only_if_it_was_seen_in_the_last_looks(
     looks: list[list[int]],
 ) -> None:
     plugs, known = Plugs(), set()
+    busy = {f"/dev/ttyUSB{port}" for port in range(5)}
     for number, seen in enumerate(looks):
-        there, gone = plugs.look([row(f"/dev/ttyUSB{port}") for port in seen])
+        there, gone = plugs.look([row(f"/dev/ttyUSB{port}") for port in seen], busy)
         known |= {plug.key for plug in there}
         recent = {
             port for look in looks[max(number + 1 - LOOKS_GONE, 0) : number + 1] for port in look

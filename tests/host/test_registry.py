@@ -13,7 +13,7 @@ import pytest
 
 from firmshake.ca import authority
 from firmshake.errors import Error
-from firmshake.registry import Registry
+from firmshake.registry import Registry, Unavailable
 from firmshake.registry import sqlitefile as registryfile
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -117,7 +117,7 @@ def test_a_locked_registry_can_be_read_and_says_so_when_written(
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert registry.devices() == []
-    with pytest.raises(Error, match="in use by another process"):
+    with pytest.raises(Unavailable, match="in use by another process"):
         registry.set_state("pump", "planned")
     other.execute("ROLLBACK")
     registry.set_state("pump", "planned")

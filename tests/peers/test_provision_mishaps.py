@@ -65,7 +65,7 @@ def test_a_board_taken_away_is_told_and_done_again(
         desk.provisioned(made, Wish(board.url), Unplugging(board, while_written))
     assert caught.value.message.startswith(f"the board on {board.url} went away")
     assert "run the same command" in caught.value.hint
-    assert states(made) == [("failed", None)]
+    assert states(made) == [("failed", "write/not_done" if while_written else "proof/not_done")]
     if while_written:
         board.replug()
         with desk.broker(made):
@@ -146,7 +146,7 @@ def test_a_limit_on_the_size_of_files(made: Project, board: VirtualBoard) -> Non
         "file too large",
         "free some space, then run the same command again",
     )
-    assert states(made) == [("failed", None)]
+    assert states(made) == [("failed", "write/not_done")]
 
 
 def test_an_output_that_is_full(made: Project, board: VirtualBoard) -> None:
@@ -183,7 +183,7 @@ def test_a_program_that_fails_on_the_board_is_shown_with_its_words(
     with pytest.raises(Error) as caught:
         desk.provisioned(made, Wish(board.url), notes)
     assert "no_such_module" in caught.value.message
-    assert states(made) == [("failed", None)]
+    assert states(made) == [("failed", "proof/not_done")]
 
 
 def test_why_it_failed_is_told_also_where_that_cannot_be_noted(

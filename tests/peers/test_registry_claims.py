@@ -6,7 +6,8 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,61 +23,13 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.claimants import claim_all, die_with_a_claim
+from support.claiming import ISSUING, NOW, ask, finish, got, issue, plan, refused
 from support.claimmodel import LEASE_S, Device, Lease, Model, Slot
 from support.postgres import Server
 
-from firmshake.ca import authority
 from firmshake.errors import Error
 from firmshake.fleet.planned import Planned
-from firmshake.registry import Claim, ClaimLost, Refusal, Registry, RunRecord
-
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
-# the clock of these tests is a minute further at each look
-DAY_S = 86400.0
-_, ISSUING = authority.create("greenhouse", now=NOW)
-
-
-def plan(registry: Registry, *planned: Planned) -> RunRecord:
-    return registry.plan("spring", secrets.token_hex(8), "spring.csv", planned)
-
-
-def ask(
-    registry: Registry,
-    run: RunRecord,
-    unique_id: str,
-    *boards: str,
-    station: str = "bench-1",
-    lease_s: float = DAY_S,
-) -> Claim | Refusal:
-    return registry.claim(
-        run.id,
-        unique_id=unique_id,
-        boards=boards,
-        station=station,
-        session=station,
-        lease_s=lease_s,
-    )
-
-
-def got(answer: Claim | Refusal) -> Claim:
-    assert isinstance(answer, Claim), answer
-    return answer
-
-
-def refused(answer: Claim | Refusal) -> str:
-    assert isinstance(answer, Refusal), answer
-    assert answer.words
-    return answer.reason
-
-
-def finish(registry: Registry, claim: Claim, state: str) -> None:
-    known = {"unique_id": claim.unique_id, "token": claim.token}
-    registry.record_issued(
-        claim.device_id, ISSUING.issue(claim.device_id, now=datetime.now(UTC)).certificate, **known
-    )
-    registry.set_state(claim.device_id, "written", **known)
-    registry.set_state(claim.device_id, state, **known)
-    registry.release(claim, "proved" if state == "proved" else "failed")
+from firmshake.registry import Claim, ClaimLost, Refusal, Registry
 
 
 def test_a_plan_is_made_once_for_each_digest(registry: Registry) -> None:
@@ -87,8 +40,9 @@ def test_a_plan_is_made_once_for_each_digest(registry: Registry) -> None:
     assert registry.run(first.id).ended_at is not None
     assert registry.last_run() is None
     assert registry.last_run(unfinished=False) == registry.run(first.id)
-    # the same manifest goes on
-    assert registry.plan("spring", "d1", "spring.csv", planned) == first
+    # the same manifest goes on, wherever it lies now
+    again = registry.plan("spring", "d1", "elsewhere.csv", planned)
+    assert again == replace(first, manifest="elsewhere.csv")
     assert registry.plan("autumn", "d2", "autumn.csv", planned).id != first.id
     assert [run.name for run in registry.runs()] == ["spring", "autumn"]
     assert [(one.device_id, one.state) for one in registry.devices()] == [("pump-1", "planned")]
@@ -164,6 +118,8 @@ def test_a_device_of_another_board_is_not_given(registry: Registry) -> None:
     answer = ask(registry, moved, "u2")
     assert refused(answer) == "other_board"
     assert "u1" in answer.words
+    # and the way out, should that one be broken
+    assert "firmshake provision --id pump-1 --replace" in answer.words
     # the control: the very board gets it
     assert got(ask(registry, plan(registry, Planned("pump-1")), "u1")).known_state == "proved"
 
@@ -261,9 +217,65 @@ def test_a_claim_that_is_renewed_stays(registry: Registry, time: Time) -> None:
     claim = got(ask(registry, run, "u1", station="west", lease_s=60))
     for _ in range(3):
         time.seconds += 40
-        registry.renew("west", 60)
+        registry.renew("west", 60, [claim.token])
     assert refused(ask(registry, run, "u1")) == "busy"
     finish(registry, claim, "proved")
+
+
+def test_a_claim_that_is_not_named_is_not_renewed(registry: Registry, time: Time) -> None:
+    """Such as one that could not be given back."""
+    run = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    named, left = (
+        got(ask(registry, run, name, station="west", lease_s=60)) for name in ("u1", "u2")
+    )
+    foreign = got(ask(registry, plan(registry, Planned("pump-3")), "u3", lease_s=60))
+    time.seconds += 40
+    registry.renew("west", 60, [named.token, foreign.token])
+    registry.renew("west", 60, [])
+    time.seconds += 40
+    assert refused(ask(registry, run, named.unique_id)) == "busy"
+    assert got(ask(registry, run, left.unique_id)).device_id == left.device_id
+    assert registry.status().stations == {"west": 1, "bench-1": 1}
+
+
+def test_who_has_slept_keeps_its_own_claims(registry: Registry, time: Time) -> None:
+    """A computer that wakes asks for a new board before it renews what it holds."""
+    run = plan(registry, *(Planned(f"pump-{n}") for n in range(3)))
+    held, lost = (got(ask(registry, run, name, lease_s=60)) for name in ("u1", "u2"))
+    time.seconds += 3600
+    assert got(ask(registry, run, "u3", lease_s=60)).device_id == "pump-2"
+    registry.renew("bench-1", 60, [held.token])
+    finish(registry, held, "proved")
+    # the control: another station takes what has expired
+    time.seconds += 3600
+    assert got(ask(registry, run, "u2", station="west")).device_id == lost.device_id
+    with pytest.raises(ClaimLost):
+        registry.release(lost, "open")
+
+
+def test_a_board_whose_claim_was_never_given_back_is_taken_up_by_its_own_station(
+    registry: Registry, time: Time
+) -> None:
+    run = plan(registry, Planned("pump-1"))
+    first = got(ask(registry, run, "u1", lease_s=60))
+    assert refused(ask(registry, run, "u1")) == "busy"
+    time.seconds += 61
+    again = got(ask(registry, run, "u1"))
+    assert (again.device_id, again.token != first.token) == ("pump-1", True)
+
+
+def test_what_is_proved_stays_so_when_its_claim_is_given_back(registry: Registry) -> None:
+    """The board of a proved device was plugged in again, and pulled before it was looked at."""
+    run = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    finish(registry, got(ask(registry, run, "u1")), "proved")
+    registry.release(got(ask(registry, run, "u1")), "open")
+    registry.release(got(ask(registry, run, "u2")), "open")
+    assert registry.slots(run.id) == {"proved": 1, "open": 1}
+    # one that was given something new since has to be proved again
+    again = got(ask(registry, run, "u1"))
+    issue(registry, again)
+    registry.release(again, "open")
+    assert registry.slots(run.id) == {"open": 2}
 
 
 def test_what_has_expired_and_nobody_took_can_still_be_finished(
@@ -277,8 +289,8 @@ def test_what_has_expired_and_nobody_took_can_still_be_finished(
 def test_dropped_claims_are_free_at_once(registry: Registry) -> None:
     run = plan(registry, *(Planned(f"pump-{n}") for n in range(3)))
     claims = [got(ask(registry, run, f"u{n}", station=f"bench-{n}")) for n in range(3)]
-    registry.drop_station("bench-0")
-    registry.drop_session("bench-1")
+    for n in range(2):
+        registry.drop_session(f"bench-{n}")
     assert registry.status(run.id).stations == {"bench-2": 1}
     assert registry.status(run.id).slots == {"open": 2, "held": 1}
     again = [ask(registry, run, f"u{n}") for n in range(3)]
@@ -300,6 +312,7 @@ def test_the_status_counts_by_state_verdict_and_station(registry: Registry) -> N
     registry.set_state("elsewhere", "failed", "dns/unknown")
     found = registry.status(run.id)
     assert found.slots == {"open": 1, "held": 1, "proved": 1, "failed": 3}
+    assert registry.slots(run.id) == found.slots
     assert found.open_slots == 1
     assert list(found.verdicts.items()) == [("tls/expired", 2), ("tcp/refused", 1)]
     assert found.stations == {"bench-1": 1}

@@ -87,7 +87,8 @@ def test_a_claim_in_a_large_fleet_reads_no_table_through(large: Registry) -> Non
     large.claim(1, unique_id="new", **who)
     large.claim(1, unique_id="upump-000005", **who)
     large.claim(1, unique_id="v1", **who)
-    large.renew("y", 60.0)
+    large.renew("y", 60.0, ["x", "z"])
+    large.slots(1)
     large.drop_session("y")
     event.remove(engine, "before_cursor_execute", note)
     assert len(sent) > 10

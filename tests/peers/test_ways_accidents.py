@@ -81,7 +81,8 @@ def is_failed(made: Project, device_id: str) -> bool:
     device = registry.device(device_id)
     assert device is not None
     states = [change.state for change in registry.history(device_id)]
-    return (device.state, device.verdict) == ("failed", None) and "proved" not in states
+    not_done = str(device.verdict).endswith("/not_done")
+    return device.state == "failed" and not_done and "proved" not in states
 
 
 def mended(made: Project, wish: Wish, device_id: str) -> None:

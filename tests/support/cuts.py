@@ -77,7 +77,6 @@ def _fleet(folder: Path) -> None:
     desk = kills.opened(folder)
     planned = [Planned(name, board) for name, board in UNIQUE.items()]
     run = desk.registry.plan("line", "0" * 64, "line.csv", planned)
-    desk.registry.drop_station("bench")
     for board in UNIQUE.values():
         claim = desk.registry.claim(run.id, unique_id=board, **_STATION)
         assert isinstance(claim, Claim), claim

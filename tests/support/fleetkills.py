@@ -29,7 +29,6 @@ CHANGES = (
     "set_state",
     "release",
     "renew",
-    "drop_station",
     "drop_session",
     "withdraw",
     "end_run",

@@ -22,7 +22,8 @@ from firmshake.cli.printer import Printer
 from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.ladderview import Hanging, Line
-from firmshake.provision import PROOF_S, Outcome, provision
+from firmshake.proof import PROOF_S
+from firmshake.provision import Outcome, provision
 from firmshake.wording import printable
 
 if TYPE_CHECKING:

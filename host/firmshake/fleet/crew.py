@@ -1,23 +1,28 @@
-"""The workers of a station: one process a board, each at the other end of a pipe.
+"""The workers of a station: one process a board, each at the other end of a line.
 
 They are forked from a process that has loaded what they need, and nothing else: no key, and no
-descriptor of the station's.
+descriptor of the station's. Nothing here waits for a worker, whatever it does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
+import selectors
+import signal
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from firmshake import esptool_runs, flash, interrupts
-from firmshake.fleet import message, worker
-from firmshake.fleet.message import Nonsense
+from firmshake import esptool_runs, flash, inherited, interrupts
+from firmshake.fleet import worker
+from firmshake.fleet.wire import Wire
 from firmshake.fleet.worker import Job
 
 # what every worker needs, and what is slow to load
@@ -29,47 +34,87 @@ _PRELOADED = [
     "littlefs",
     "cryptography.hazmat.primitives.asymmetric.ec",
 ]
-_END_S = 5.0
+# for what was killed to be gone; a process that the kernel holds in a driver may take longer
+_END_S = 0.5
+# between the end of what a worker says and its own end
+_LINGER_S = 2.0
+# sent by somebody; the others come of a process's own fault
+_KILLS = ("SIGKILL", "SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT")
+
+Work = Callable[[Job, Connection, Connection, socket.socket | None], None]
 
 
-@dataclass(frozen=True)
+class Dead(Exception):
+    """A worker is gone, and all that it said was heard. `words` say how it ended."""
+
+    def __init__(self, words: str, is_killed: bool) -> None:
+        super().__init__(words)
+        self.words = words
+        self.is_killed = is_killed
+
+
+@dataclass(eq=False)
 class Hand:
     """One worker. `line` closes with the station."""
 
     process: BaseProcess
-    pipe: Connection
+    wire: Wire
     line: Connection
+    _lingers_s: float | None = field(default=None, init=False)  # the moment since which
 
     def send(self, fields: Mapping[str, Any]) -> None:
-        """Say something to it; nothing happens where it is dead."""
-        with contextlib.suppress(OSError):
-            self.pipe.send_bytes(message.encode(fields))
+        """Say something to it, without waiting; nothing happens where it is dead."""
+        self.wire.send(fields)
 
-    def hear(self) -> dict[str, Any] | None:
-        """Return the next message, None where it is dead. Raises Nonsense."""
-        try:
-            data = self.pipe.recv_bytes(message.LONGEST)
-        except EOFError:
-            return None
-        except OSError as error:
-            # it has said more than anything needs, or was killed while it spoke
-            if self.process.is_alive():
-                raise Nonsense(str(error)) from None
-            return None
-        return message.decode(data)
+    def hear(self) -> list[dict[str, Any]]:
+        """Return what it has said, which may be nothing. Raises Nonsense, or Dead in the end."""
+        # before the line is looked at: what is said until the end is on it then
+        status = self.process.exitcode
+        said = self.wire.hear()
+        if said:
+            return said
+        if status is not None and not self.wire.has_more:
+            raise _death(status)
+        if self.wire.is_closed and self._is_overdue():
+            raise Dead("its process stopped talking", is_killed=False)
+        return []
 
     def end(self) -> None:
         """Let it be dead, with all that it started."""
         self.line.close()
         self.process.kill()
         self.process.join(_END_S)
-        self.pipe.close()
+        self.wire.close()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something is to be heard that nobody has to be waited for."""
+        return self.wire.has_more or (self.wire.is_closed and self._is_overdue())
+
+    def _is_overdue(self) -> bool:
+        now = time.monotonic()
+        if self._lingers_s is None:
+            self._lingers_s = now
+        return now - self._lingers_s >= _LINGER_S
+
+
+def _death(status: int) -> Dead:
+    if status >= 0:
+        return Dead(f"its process ended by a fault (status {status})", is_killed=False)
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    if name in _KILLS:
+        return Dead(f"its process was killed ({name})", is_killed=True)
+    return Dead(f"its process ended by a fault ({name})", is_killed=False)
 
 
 class Crew:
-    """Hires workers; a context manager that leaves none behind."""
+    """Hires workers, who do `work`; a context manager that leaves none behind."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: Work = worker.work) -> None:
+        self._work = work
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOADED)
         self._hands: list[Hand] = []
@@ -77,26 +122,31 @@ class Crew:
         self._esptool: socket.socket | None = None
 
     def __enter__(self) -> Crew:
+        with interrupts.held(), inherited.without_secrets(os.environ):
+            forkserver.ensure_running()
         self._esptool = self._open.enter_context(esptool_runs.parent(flash.environment()))
         return self
 
     def __exit__(self, *error: object) -> None:
+        for hand in self._hands:
+            hand.process.kill()
         for hand in self._hands[:]:
             self.dismiss(hand)
         self._open.close()
 
     def hire(self, job: Job) -> Hand:
         """Start a worker."""
-        ours, theirs = self._context.Pipe()
+        ours, theirs = socket.socketpair()
+        pipe = Connection(theirs.detach())
         end, line = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=worker.work, args=(job, theirs, end, self._esptool), daemon=True
+            target=self._work, args=(job, pipe, end, self._esptool), daemon=True
         )
-        hand = Hand(process, ours, line)
+        hand = Hand(process, Wire(ours), line)
         with interrupts.held():
             process.start()
             self._hands.append(hand)
-        theirs.close()
+        pipe.close()
         end.close()
         return hand
 
@@ -106,7 +156,20 @@ class Crew:
         hand.end()
 
     def heard(self, timeout_s: float) -> list[Hand]:
-        """Return the workers that have something to say, or are dead, after that time at most."""
-        by_pipe = {id(hand.pipe): hand for hand in self._hands}
-        ready = wait([hand.pipe for hand in self._hands], timeout_s)
-        return [by_pipe[id(pipe)] for pipe in ready]
+        """Return the workers that have said something, or are dead, after that time at most.
+
+        Those that have something to hear already are returned at once.
+        """
+        found = [hand for hand in self._hands if hand.has_more]
+        with selectors.DefaultSelector() as selector:
+            for hand in self._hands:
+                selector.register(hand.process.sentinel, selectors.EVENT_READ, hand)
+                if hand.wire.events:
+                    selector.register(hand.wire, hand.wire.events, hand)
+            ready = selector.select(0 if found else timeout_s)
+        for key, events in ready:
+            if events & selectors.EVENT_WRITE:
+                key.data.wire.flush()
+            if events & selectors.EVENT_READ and key.data not in found:
+                found.append(key.data)
+        return found

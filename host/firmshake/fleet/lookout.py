@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from firmshake.boards.row import Row
-from firmshake.errors import Error
 
 # how often: people wait for it with a cable in their hand
 LOOK_S = 0.5
+# so many looks that fail in a row are worth a word
+_TROUBLE = 10
+# of a look that hangs in the system: nobody waits longer to leave
+_LEAVE_S = 2.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen at one look.
+
+    `births` tell a port from one that had its name before, where the system does. `trouble` says
+    why nothing is seen any more.
+    """
+
+    rows: Sequence[Row]
+    births: Mapping[str, str] = field(default_factory=dict)
+    trouble: str = ""
 
 
 class Lookout:
@@ -20,7 +37,7 @@ class Lookout:
     def __init__(self, look: Callable[[], Sequence[Row]]) -> None:
         self._look = look
         self._over = threading.Event()
-        self._found: queue.SimpleQueue[Sequence[Row]] = queue.SimpleQueue()
+        self._found: queue.SimpleQueue[Look] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
 
     def __enter__(self) -> Lookout:
@@ -29,9 +46,9 @@ class Lookout:
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(_LEAVE_S)
 
-    def seen(self) -> Iterable[Sequence[Row]]:
+    def seen(self) -> Iterable[Look]:
         """Yield the looks that were taken since the last time."""
         while True:
             try:
@@ -40,8 +57,26 @@ class Lookout:
                 return
 
     def _watch(self) -> None:
+        failed = 0
         while not self._over.is_set():
-            # the next look may see more
-            with contextlib.suppress(Error, OSError):
-                self._found.put(self._look())
+            try:
+                rows = self._look()
+                self._found.put(Look(rows, {port: _birth(port) for port in _ports(rows)}))
+                failed = 0
+            except Exception as error:  # noqa: BLE001  a device that goes away meanwhile can raise any
+                failed += 1
+                if failed % _TROUBLE == 0:
+                    self._found.put(Look((), trouble=f"{type(error).__name__}: {error}"))
             self._over.wait(LOOK_S)
+
+
+def _ports(rows: Sequence[Row]) -> Iterable[str]:
+    return (port for row in rows for port in row.ports)
+
+
+def _birth(port: str) -> str:
+    """A device file is another one each time when the device is plugged in."""
+    try:
+        return str(os.stat(port).st_ino)
+    except OSError:
+        return ""

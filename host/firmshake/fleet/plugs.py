@@ -6,27 +6,30 @@ is, it is asked.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firmshake.boards.row import Row
 
-# A board with a USB of its own goes away for a moment when it is reset: it is gone when it has not
-# been there in so many looks in a row
+# A board with a USB of its own goes away for a moment when it is reset: while it is being worked on
+# it is gone when it has not been there in so many looks in a row
 LOOKS_GONE = 3
 _AWAY = "it went away; it may be restarting"
+_NONE: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
 class Plug:
     """A board that is plugged in. `target` is its port, or the folder of its drive.
 
-    `waits` is why nothing can be done to it now, "" where something can.
+    `waits` is why nothing can be done to it now, "" where something can. `birth` is another one for
+    another board at the same place, where the system tells.
     """
 
     key: str
     target: str
     waits: str = ""
+    birth: str = ""
 
 
 class Plugs:
@@ -36,16 +39,22 @@ class Plugs:
         self._there: dict[str, Plug] = {}
         self._missing: dict[str, int] = {}
 
-    def look(self, rows: Sequence[Row]) -> tuple[list[Plug], list[str]]:
-        """Return the boards that are there, and the keys of those that have gone since."""
-        seen = {plug.key: plug for plug in map(_plug, rows) if plug is not None}
+    def look(
+        self, rows: Sequence[Row], busy: Collection[str] = (), births: Mapping[str, str] = _NONE
+    ) -> tuple[list[Plug], list[str]]:
+        """Return the boards that are there, and the keys of those that have gone since.
+
+        `busy` are those that are being worked on.
+        """
+        plugs = (_plug(row, births) for row in rows)
+        seen = {plug.key: plug for plug in plugs if plug is not None}
         gone = []
         for key in list(self._there):
             if key in seen:
                 self._missing.pop(key, None)
                 continue
             self._missing[key] = self._missing.get(key, 0) + 1
-            if self._missing[key] >= LOOKS_GONE:
+            if key not in busy or self._missing[key] >= LOOKS_GONE:
                 del self._there[key], self._missing[key]
                 gone.append(key)
         self._there.update(seen)
@@ -55,12 +64,13 @@ class Plugs:
         return replace(plug, waits=_AWAY) if plug.key in self._missing else plug
 
 
-def _plug(row: Row) -> Plug | None:
+def _plug(row: Row, births: Mapping[str, str]) -> Plug | None:
     """None for what has no name."""
     target = row.drive or next(iter(row.ports), "") or row.block_device
     if not target:
         return None
-    return Plug(row.location or target, target, _waits(row))
+    birth = births.get(next(iter(row.ports), ""), "")
+    return Plug(row.location or target, target, _waits(row), birth)
 
 
 def _waits(row: Row) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from firmshake.event import STAGES as _LADDER
 from firmshake.fleet import message
 from firmshake.fleet.message import Fields, Nonsense
 from firmshake.fleet.row import BoardRow
@@ -13,7 +14,6 @@ from firmshake.fleet.row import BoardRow
 _DONE = {"firmware": 0.0, "look": 0.0, "claim": 0.2, "issue": 0.25, "write": 0.3, "proof": 0.8}
 # firmware that has to be there before a board can tell who it is
 _FIRMWARE_DONE = 0.15
-_LADDER = ("identity", "wifi", "clock", "dns", "tcp", "tls", "websocket", "mqtt", "subscribe")
 
 
 def after(row: BoardRow, said: Fields) -> BoardRow:
@@ -47,11 +47,13 @@ def _writing(row: BoardRow, said: Fields) -> BoardRow:
 
 def _stage(row: BoardRow, said: Fields) -> BoardRow:
     stage, verdict = message.text(said, "stage"), message.text(said, "verdict")
-    at = _LADDER.index(stage) if stage in _LADDER else len(_LADDER)
-    begin = _DONE["proof"]
-    done = begin + (1 - begin) * at / len(_LADDER)
-    words = f"{verdict}; the board tries again" if verdict else f"its agent: {stage}"
     fix = message.text(said, "fix") or row.fix
+    # the row shows the stage
+    words = f"{verdict}; the board tries again" if verdict else ""
+    if stage not in _LADDER:
+        return replace(row, words=words, fix=fix)
+    begin = _DONE["proof"]
+    done = begin + (1 - begin) * _LADDER.index(stage) / (len(_LADDER) - 1)
     return replace(row, stage=stage, words=words, done=max(done, row.done), fix=fix)
 
 

@@ -16,6 +16,7 @@ from typing import TextIO
 
 from firmshake.fleet.report import DeviceRow, Failures, RunFacts, Tally
 from firmshake.fleet.reportstyle import with_labels
+from firmshake.provision import NOT_DONE
 from firmshake.wording import printable, word
 from firmshake_agent import causes
 
@@ -39,6 +40,16 @@ _OUTCOMES = {
     "open": "not done",
 }
 _KEY = re.compile(r"\{(\w+)\}")
+
+# what could not be done from here: the board has said nothing of it
+_NOT_DONE = {
+    "issue": "What the board was to get could not be made ready.<br>"
+    "<b>See the run's own words.</b>",
+    "write": "The board could not be written.<br>"
+    "<b>Check its cable, its USB port and its power.</b>",
+    "proof": "The board was written; then its line was lost, or it never reported.<br>"
+    "<b>Plug it in again; firmshake console shows what it says.</b>",
+}
 
 
 class HtmlReport:
@@ -143,7 +154,8 @@ def _remedy(verdict: str) -> str:
     """Why and fix of a verdict; what differs from board to board is named, not filled in."""
     known = causes.lookup(verdict)
     if known is None:
-        return ""
+        stage, _, cause = verdict.partition("/")
+        return _NOT_DONE.get(stage, "") if cause == NOT_DONE else ""
     said = []
     for text in known:
         general = re.sub(r"\[[^]]*\]", "", text)

@@ -9,13 +9,14 @@ from typing import Any
 
 from firmshake.boards.row import Row
 from firmshake.errors import Error
-from firmshake.fleet import message, progress
-from firmshake.fleet.crew import Crew, Hand
+from firmshake.fleet import ending, message, progress
+from firmshake.fleet.crew import Crew, Dead, Hand
 from firmshake.fleet.desk import Counter, Desk
-from firmshake.fleet.lookout import Lookout
+from firmshake.fleet.ending import Ending
+from firmshake.fleet.lookout import Look, Lookout
 from firmshake.fleet.message import Fields, Nonsense
 from firmshake.fleet.plugs import Plug, Plugs
-from firmshake.fleet.row import FOUND, BoardRow, BoardState, Totals
+from firmshake.fleet.row import FOUND, BoardRow, Totals
 from firmshake.fleet.tally import Tally
 from firmshake.fleet.view import View
 from firmshake.fleet.worker import Job
@@ -28,40 +29,55 @@ LEASE_S = 60.0
 _RENEW_S = LEASE_S / 4
 # how often what other stations did is looked at
 _COUNT_S = 2.0
-# A worker that was killed, and a line that broke, may be chance; a board that fails twice has a
-# reason. A second attempt begins after a moment, in which the computer may find the port again
-_ATTEMPTS = 2
-_AGAIN_S = 1.5
-# a board that somebody else is working on
-_LATER_S = 5.0
+# of a worker, beyond the time for a proof: no step of the work is silent for so long
+_SILENCE_S = 300.0
 # after which people are told that it waits for a board
 _SAID_S = 2.0
-# of one board: a worker that takes its own life each time would be hired for ever
-_MOST_LOST = 20
+# how long others are waited for where boards have failed before they were anything of the run's
+_STRAYS_S = 10.0
+
+
+def _awake() -> float:
+    """A clock that goes on while the computer sleeps, where it has one: leases do."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boottime is None else time.clock_gettime(boottime)
 
 
 @dataclass
 class _Place:
-    """A board that is plugged in, and who works on it."""
+    """A board that is plugged in, and who works on it.
+
+    `tries` counts how often it was told to come later, `kills` how often its worker was killed.
+    """
 
     plug: Plug
     row: BoardRow
     hand: Hand | None = None
     desk: Desk | None = None
     again_s: float | None = None
-    lost: int = 0  # workers that died
+    heard_s: float = 0.0
+    tries: int = 0
+    kills: int = 0
+    is_stray: bool = False  # it has failed, and no slot of the run knows
+    is_twin: bool = False
+
+    @property
+    def is_done(self) -> bool:
+        return self.hand is None and self.again_s is None
 
 
 @dataclass(frozen=True)
 class Wanted:
     """How a station is to work.
 
-    `jobs` is the most boards at a time. With `endless` it goes on when all that was wanted is done.
+    `jobs` is the most boards at a time, and `proof_s` the time that each has to prove itself. With
+    `endless` it goes on when all that was wanted is done.
     `wait_s` is how long it waits for a board when none is there to work on, None for ever.
     """
 
     job: Callable[[str], Job]
     jobs: int
+    proof_s: float
     endless: bool = False
     wait_s: float | None = None
 
@@ -75,21 +91,22 @@ class Station:
     view: View
     look: Callable[[], Sequence[Row]]
     clock: Callable[[], float] = time.monotonic
+    superseded: int = 0
     _places: dict[str, _Place] = field(default_factory=dict)
     _plugs: Plugs = field(default_factory=Plugs)
+    # claims that could not be given back yet
+    _owed: list[tuple[Desk, SlotStatus]] = field(default_factory=list)
     _renewed_s: float = 0.0
     _counted_s: float = 0.0
     _idle_s: float | None = None
     _said: bool = False
 
     def __post_init__(self) -> None:
-        self._renewed_s = now = self.clock()
-        self._tally = Tally(self.counter.run.wanted, now)
+        self._renewed_s = _awake()
+        self._tally = Tally(self.counter.run.wanted, self.clock())
 
     def work(self) -> Totals:
         """Return how it ended."""
-        registry, counter = self.counter.registry, self.counter
-        registry.drop_station(counter.station)
         self._count()
         try:
             with Crew() as crew, Lookout(self.look) as lookout:
@@ -97,31 +114,37 @@ class Station:
                     self._take(crew, lookout.seen())
                     for hand in crew.heard(_TICK_S):
                         self._hear(crew, hand)
-                    self._keep()
+                    self._keep(crew)
         finally:
-            registry.drop_session(counter.session)
-        self._count()
+            self._kept("claims can't be given back", self._drop)
+        self._kept("the registry does not answer", self._count)
         return self._totals()
 
-    def _take(self, crew: Crew, looks: Iterable[Sequence[Row]]) -> None:
+    def _take(self, crew: Crew, looks: Iterable[Look]) -> None:
         """Note what was plugged in and unplugged, and begin what may begin."""
-        for rows in looks:
-            there, gone = self._plugs.look(rows)
+        for seen in looks:
+            if seen.trouble:
+                self.view.note(f"can't look for boards: {seen.trouble}")
+                continue
+            busy = {key for key, place in self._places.items() if not place.is_done}
+            there, gone = self._plugs.look(seen.rows, busy, seen.births)
             for key in gone:
                 self._unplugged(key)
             for plug in there:
                 self._seen(plug)
         now = self.clock()
-        busy = sum(place.hand is not None for place in self._places.values())
+        free = self.wanted.jobs - sum(place.hand is not None for place in self._places.values())
         for place in self._places.values():
-            if busy >= self.wanted.jobs:
-                break
-            if place.hand is None and place.again_s is not None and place.again_s <= now:
+            if free > 0 and place.again_s is not None and place.again_s <= now:
                 self._begin(crew, place)
-                busy += 1
+                free -= 1
 
     def _seen(self, plug: Plug) -> None:
         place = self._places.get(plug.key)
+        if place is not None and place.is_done and plug.birth != place.plug.birth:
+            # another board, plugged in before anybody could see that the first had gone
+            self._unplugged(plug.key)
+            place = None
         if place is None:
             row = BoardRow(plug.key, plug.target, "waiting", words="plugged in")
             free = replace(plug, waits="")
@@ -149,32 +172,74 @@ class Station:
             # its worker finds that out by itself, and says what it was at
             place.plug = replace(place.plug, target="")
             return
+        self._give_back(place, "open")
         del self._places[key]
         if place.row.state != "gone":
             self.view.removed(key)
 
     def _begin(self, crew: Crew, place: _Place) -> None:
-        place.again_s = None
-        place.desk = Desk(self.counter)
+        place.again_s, place.is_twin, place.is_stray = None, False, False
+        if place.desk is None:
+            place.desk = Desk(self.counter)
+        else:
+            place.desk.again()
+        place.heard_s = self.clock()
         place.hand = crew.hire(self.wanted.job(place.plug.target))
         self._show(place, state="working", stage=FOUND, words="looking at it", done=0.0)
 
     def _hear(self, crew: Crew, hand: Hand) -> None:
-        place = next(one for one in self._places.values() if one.hand is hand)
+        place = next((one for one in self._places.values() if one.hand is hand), None)
+        if place is None:
+            return
+        place.heard_s = self.clock()
         try:
-            said = hand.hear()
-            if said is None:
-                self._died(crew, place)
-            elif "ask" in said:
-                self._answer(place, hand, said)
-            else:
-                self._told(crew, place, said)
+            for said in hand.hear():
+                self._heard(crew, place, said)
+                if place.hand is not hand:
+                    return
         except Nonsense as error:
-            self._end(crew, place, "failed", f"its process talks nonsense: {error}")
+            self._end(
+                crew, place, ending.death(place.row, f"its process talks nonsense: {error}", 0)
+            )
+        except Dead as error:
+            place.kills += error.is_killed
+            kills = place.kills if error.is_killed else 0
+            self._end(crew, place, ending.death(place.row, error.words, kills))
 
-    def _answer(self, place: _Place, hand: Hand, said: Fields) -> None:
+    def _heard(self, crew: Crew, place: _Place, said: Fields) -> None:
+        if "ask" in said:
+            self._answer(place, said)
+        elif said.get("tell") == "outcome":
+            desk = place.desk
+            found = ending.outcome(said, desk is not None and desk.is_proved)
+            if found.state == "proved":
+                self._tally.proved(self.clock())
+            self._end(crew, place, found)
+        elif said.get("tell") == "error":
+            self._end(crew, place, self._of_error(place, said))
+        elif said.get("tell") == "elsewhere":
+            # when its drive has gone, so has this place of it
+            self._end(crew, place, Ending("waiting", message.text(said, "text"), "open"))
+        else:
+            place.row = progress.after(place.row, said)
+            self.view.board(place.row)
+
+    def _of_error(self, place: _Place, said: Fields) -> Ending:
+        turned = place.desk.turned if place.desk is not None else None
+        if turned is not None or place.is_twin:
+            place.tries += 1
+            later = turned is not None and turned.later
+            return ending.turned_away(said, later, place.tries - 1)
+        return ending.error(place.row, said, bool(place.plug.target))
+
+    def _answer(self, place: _Place, said: Fields) -> None:
+        assert place.hand is not None
         assert place.desk is not None
-        hand.send(place.desk.answer(said))
+        if said["ask"] == "admit" and (refusal := self._twin(place, said)):
+            place.is_twin = True
+            place.hand.send(refusal)
+            return
+        place.hand.send(place.desk.answer(said))
         if said["ask"] == "admit":
             claim, seen = place.desk.claim, place.desk.seen
             known = {"unique_id": (seen.unique_id or "") if seen else ""}
@@ -183,96 +248,64 @@ class Station:
                 known["device_id"] = claim.device_id
             self._show(place, **known)
 
-    def _told(self, crew: Crew, place: _Place, said: Fields) -> None:
-        what = said.get("tell")
-        if what == "outcome":
-            self._outcome(crew, place, said)
-        elif what == "error":
-            self._error(crew, place, said)
-        elif what == "elsewhere":
-            # when its drive has gone, so has this place of it
-            self._end(crew, place, "waiting", message.text(said, "text"))
-        else:
-            place.row = progress.after(place.row, said)
-            self.view.board(place.row)
+    def _twin(self, place: _Place, said: Fields) -> Fields | None:
+        """The answer to a board whose unique id another one here has; None where none has."""
+        unique_id = message.seen(said, "seen").unique_id
+        for other in self._places.values():
+            if unique_id and other is not place and other.row.unique_id == unique_id:
+                return {
+                    "error": f"{unique_id} is the unique id of the board on {other.row.port}, too",
+                    "hint": "one board on two ports: unplug one of them; two boards: one of them"
+                    " has a copied id, and can't be in a fleet",
+                    "refused": True,
+                }
+        return None
 
-    def _outcome(self, crew: Crew, place: _Place, said: Fields) -> None:
-        verdict = message.maybe_text(said, "verdict") or ""
-        changes: dict[str, Any] = {
-            "verdict": verdict,
-            "serial_number": message.text(said, "serial"),
-        }
-        if said.get("ok") is True:
-            self._tally.proved(self.clock())
-            self._end(crew, place, "proved", "it connects with its certificate", **changes)
-            return
-        why, fix = message.text(said, "why"), message.text(said, "fix")
-        self._end(crew, place, "failed", why, fix=fix, **changes)
-
-    def _error(self, crew: Crew, place: _Place, said: Fields) -> None:
-        words, fix = message.text(said, "text"), message.text(said, "hint")
-        turned = place.desk.turned if place.desk is not None else None
-        if turned is not None:
-            if turned.later:
-                self._end(crew, place, "waiting", words, again_s=_LATER_S)
-            else:
-                self._end(crew, place, "refused", words, fix=fix)
-        elif not place.plug.target:
-            self._end(crew, place, "gone", words, fix="plug it in again")
-        elif place.row.attempt < _ATTEMPTS:
-            self._again(crew, place, words)
-        else:
-            self._end(crew, place, "failed", words, fix=fix)
-
-    def _died(self, crew: Crew, place: _Place) -> None:
-        place.lost += 1
-        words = "its process was killed"
-        if place.lost <= _MOST_LOST:
-            self._again(crew, place, words, counts=False)
-        else:
-            self._end(crew, place, "failed", words, fix="look why the system kills processes")
-
-    def _again(self, crew: Crew, place: _Place, words: str, counts: bool = True) -> None:
-        attempt = place.row.attempt + counts
-        self._end(
-            crew, place, "waiting", f"{words}; trying again", again_s=_AGAIN_S, attempt=attempt
-        )
-
-    def _end(
-        self,
-        crew: Crew,
-        place: _Place,
-        state: BoardState,
-        words: str,
-        again_s: float | None = None,
-        **changes: Any,
-    ) -> None:
+    def _end(self, crew: Crew, place: _Place, end: Ending) -> None:
         """The work on a board is over for now."""
         assert place.hand is not None
-        assert place.desk is not None
         crew.dismiss(place.hand)
         place.hand = None
-        status: SlotStatus = "proved" if state == "proved" else "failed"
-        if state in ("waiting", "gone"):
-            status = "open"
-        desk = place.desk
-        self._kept("a claim can't be given back", lambda: desk.close(status))
-        place.again_s = self.clock() + again_s if again_s is not None else None
-        ended_s = None if again_s is not None else self.clock()
-        self._show(place, state=state, words=words, ended_s=ended_s, **changes)
-        self._kept("the registry does not answer", self._count)
+        claimed = place.desk is not None and place.desk.claim is not None
+        place.is_stray = end.state == "failed" and not claimed
+        if end.status is not None:
+            self._give_back(place, end.status)
+        place.again_s = self.clock() + end.again_s if end.again_s is not None else None
+        ended_s = None if end.again_s is not None else self.clock()
+        self._show(place, state=end.state, words=end.words, ended_s=ended_s, **end.changes)
         if not place.plug.target:
             # it was unplugged meanwhile
             self._unplugged(place.plug.key)
+        self._kept("the registry does not answer", self._count)
 
-    def _keep(self) -> None:
-        """What has to be done from time to time: the claims, the totals."""
-        now = self.clock()
-        if now - self._renewed_s >= _RENEW_S:
-            self._renewed_s = now
+    def _give_back(self, place: _Place, status: SlotStatus) -> None:
+        desk, place.desk = place.desk, None
+        if desk is not None:
+            self.superseded += desk.superseded
+            self._owed.append((desk, status))
+            self._kept("a claim can't be given back", self._pay)
+
+    def _pay(self) -> None:
+        while self._owed:
+            desk, status = self._owed[0]
+            desk.close(status)
+            del self._owed[0]
+
+    def _keep(self, crew: Crew) -> None:
+        """What has to be done from time to time: claims, totals, workers that say nothing."""
+        if _awake() - self._renewed_s >= _RENEW_S:
             self._kept("the claims can't be renewed", self._renew)
-        if now - self._counted_s >= _COUNT_S:
+            self._renewed_s = _awake()
+        if self.clock() - self._counted_s >= _COUNT_S:
+            self._kept("a claim can't be given back", self._pay)
             self._kept("the registry does not answer", self._count)
+            for place in list(self._places.values()):
+                self._watch(crew, place)
+
+    def _watch(self, crew: Crew, place: _Place) -> None:
+        limit_s = self.wanted.proof_s + _SILENCE_S
+        if place.hand is not None and self.clock() - place.heard_s > limit_s:
+            self._end(crew, place, ending.silence(limit_s))
 
     def _kept(self, what: str, work: Callable[[], None]) -> None:
         try:
@@ -281,21 +314,24 @@ class Station:
             self.view.note(f"{what}: {error.message}")
 
     def _renew(self) -> None:
-        self.counter.registry.renew(self.counter.session, LEASE_S)
+        desks = [place.desk for place in self._places.values()]
+        tokens = [desk.token for desk in desks if desk is not None and desk.token is not None]
+        self.counter.registry.renew(self.counter.session, LEASE_S, tokens)
+
+    def _drop(self) -> None:
+        self.counter.registry.drop_session(self.counter.session)
 
     def _count(self) -> None:
-        self._counted_s = self.clock()
-        self._tally.slots = self.counter.registry.status(self.counter.run.id).slots
+        try:
+            self._tally.slots = self.counter.registry.slots(self.counter.run.id)
+        finally:
+            self._counted_s = self.clock()
         self.view.totals(self._totals())
 
-    def _strays(self) -> int:
-        rows = [place.row for place in self._places.values()]
-        return sum(row.state == "failed" and not row.device_id for row in rows)
-
     def _totals(self) -> Totals:
-        self._tally.strays = self._strays()
-        working = sum(place.hand is not None for place in self._places.values())
-        return self._tally.totals(self.clock(), working)
+        places = self._places.values()
+        self._tally.strays = sum(place.is_stray for place in places)
+        return self._tally.totals(self.clock(), sum(place.hand is not None for place in places))
 
     def _show(self, place: _Place, **changes: Any) -> None:
         place.row = replace(place.row, **changes)
@@ -303,30 +339,25 @@ class Station:
 
     def _is_over(self) -> bool:
         """Whether nothing more is wanted, or nobody plugs in what is."""
-        waiting = any(
-            place.hand is not None or place.again_s is not None for place in self._places.values()
-        )
-        if waiting or self.wanted.endless:
+        at_work = any(not place.is_done for place in self._places.values())
+        if at_work or self.wanted.endless or self._owed:
             self._idle_s, self._said = None, False
             return False
-        self._tally.strays = self._strays()
-        if self._tally.left == 0:
+        left = self._tally.left
+        if left == 0:
             return True
         now = self.clock()
         if self._idle_s is None:
             self._idle_s = now
-        if not self._said and now - self._idle_s >= _SAID_S:
+        idle_s = now - self._idle_s
+        if not self._said and idle_s >= _SAID_S:
             self._said = True
-            self._say_waiting()
-        return self.wanted.wait_s is not None and now - self._idle_s >= self.wanted.wait_s
+            self.view.note(_waiting(left))
+        if left is not None and self._tally.strays >= left and idle_s >= _STRAYS_S:
+            return True
+        return self.wanted.wait_s is not None and idle_s >= self.wanted.wait_s
 
-    def _say_waiting(self) -> None:
-        left = self._tally.left
-        boards = (
-            "another board"
-            if left is None
-            else "1 more board"
-            if left == 1
-            else f"{left} more boards"
-        )
-        self.view.note(f"waiting for {boards} to be plugged in; Ctrl-C ends it")
+
+def _waiting(left: int | None) -> str:
+    boards = "another board" if left is None else f"{left} more board{'s' * (left > 1)}"
+    return f"waiting for {boards} to be plugged in; Ctrl-C ends it"

@@ -38,10 +38,10 @@ class Tally:
 
     @property
     def left(self) -> int | None:
-        """How many more boards are wanted, None where there is no end."""
+        """How many devices still want a board, None where there is no end."""
         if self.wanted is None:
             return None
-        return max(self.wanted - self.slots.get("proved", 0) - self.failed, 0)
+        return max(self.wanted - self.slots.get("proved", 0) - self.slots.get("failed", 0), 0)
 
     def totals(self, now_s: float, working: int) -> Totals:
         """Return how it stands."""

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 
-from firmshake import esptool_runs, lifeline
+from firmshake import esptool_runs, inherited, lifeline
 from firmshake.ca.identity import PublicKey
 from firmshake.errors import Error
 from firmshake.event import Event, Output
@@ -34,6 +35,8 @@ from firmshake.ways.way import Seen
 
 # how often a station hears how much is written: it has many workers
 _WRITING_S = 0.2
+_OURS = "firmshake"
+_REPORT = "please report it, with the output of `firmshake bundle`"
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def work(
     job: Job, pipe: Connection, line: Connection, esptool: socket.socket | None = None
 ) -> None:
     """Do the job: the main function of a process. `line` closes when the station is gone."""
+    inherited.drop(os.environ)
     lifeline.hang_on(line.fileno())
     esptool_runs.use(esptool)
     # at the terminal, Ctrl-C reaches all; the station decides
@@ -68,8 +72,18 @@ def work(
         talk.say("error", text=error.message, hint=error.hint, refused=isinstance(error, Refused))
     except OSError as error:
         talk.say("error", text=str(error), hint="", refused=False)
+    except Exception as error:  # noqa: BLE001  whatever it is, it is to be told
+        talk.say("error", text=_fault(error), hint=_REPORT, refused=False)
     else:
         talk.say("outcome", **_told(outcome))
+
+
+def _fault(error: Exception) -> str:
+    """Which error it is, and where; never its words, which may tell a secret."""
+    frames = traceback.walk_tb(error.__traceback__)
+    places = [(str(frame.f_globals.get("__name__")), line) for frame, line in frames]
+    module, line = next(place for place in reversed(places) if place[0].startswith(_OURS))
+    return f"a fault in firmshake: {type(error).__name__} at {module}:{line}"
 
 
 def _be_silent() -> None:
@@ -119,7 +133,11 @@ class _Talk:
         return answer
 
     def say(self, what: str, **fields: Any) -> None:
-        self._pipe.send_bytes(message.encode({"tell": what, **fields}))
+        fit = {
+            name: message.of_text(value) if isinstance(value, str) else value
+            for name, value in fields.items()
+        }
+        self._pipe.send_bytes(message.encode({"tell": what, **fit}))
 
     def reached(self, stage: str) -> None:
         self.say("reached", stage=stage)
@@ -156,16 +174,17 @@ class _Distant:
         self._project, self._talk = project, talk
 
     def known(self, chain: Sequence[x509.Certificate], unique_id: str | None) -> str | None:
-        answer = self._talk.ask("known", chain=message.of_chain(list(chain)), unique_id=unique_id)
+        told = message.of_unique_id(unique_id)
+        answer = self._talk.ask("known", chain=message.of_chain(list(chain)), unique_id=told)
         return message.maybe_text(answer, "device_id")
 
     def admit(self, seen: Seen, found: str | None) -> Admission:
-        answer = self._talk.ask("admit", seen=message.of_seen(seen), found=found)
+        answer = self._talk.ask("admit", seen=message.of_seen(seen))
         project = settings.applied(self._project, answer["settings"])
         return Admission(answer["device_id"], project, answer["key"], answer["words"])
 
     def enrol(self, device_id: str, key: PublicKey, seen: Seen) -> Signed:
-        answer = self._talk.ask("enrol", key=message.of_key(key), seen=message.of_seen(seen))
+        answer = self._talk.ask("enrol", key=message.of_key(key))
         own, *above = message.chain(answer, "chain")
         return Signed(own, tuple(above), tuple(message.chain(answer, "anchors")))
 
@@ -173,8 +192,8 @@ class _Distant:
         self._talk.ask("withdraw")
 
     def written(self, device_id: str, serial_number: str, unique_id: str | None) -> Sequence[str]:
-        answer = self._talk.ask("written", serial=serial_number, unique_id=unique_id)
+        answer = self._talk.ask("written", serial=serial_number)
         return list(answer["superseded"])
 
     def ended(self, device_id: str, is_proved: bool, verdict: str | None) -> None:
-        self._talk.ask("ended", proved=is_proved, verdict=verdict)
+        self._talk.ask("ended", proved=is_proved, verdict=message.of_verdict(verdict))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from firmshake.registry.database import Unavailable
 from firmshake.registry.fleetrecord import (
     Claim,
     ClaimLost,
@@ -37,6 +38,7 @@ __all__ = [
     "RunRecord",
     "SlotRecord",
     "Status",
+    "Unavailable",
     "open_for",
 ]
 

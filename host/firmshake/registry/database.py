@@ -7,12 +7,13 @@ besides is here too: how rows are put in, and what the time is.
 from __future__ import annotations
 
 import contextlib
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
@@ -22,6 +23,22 @@ from firmshake.errors import Error
 from firmshake.registry.schema import APPLICATION_ID, VERSION
 
 Insert: TypeAlias = sqlite.Insert | postgresql.Insert
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+# how often a transaction is done again that another one got in the way of
+_TRIES = 5
+
+
+class Unavailable(Error):
+    """The registry does not answer now: it can't be reached, or others keep it busy.
+
+    Later it may. Nothing was changed, unless the connection broke just when the change was made.
+    """
+
+
+class Conflict(Unavailable):
+    """Another transaction was at the same rows, and nothing was changed: do it again at once."""
 
 
 class Mode(Enum):
@@ -49,7 +66,10 @@ class Database(ABC):
 
     @abstractmethod
     def failure(self, error: DBAPIError) -> Error:
-        """Return what SQLAlchemy raised in words, with what to do; nothing secret is in it."""
+        """Return what SQLAlchemy raised in words, with what to do; nothing secret is in it.
+
+        It is Unavailable where the same may go through later.
+        """
 
     @abstractmethod
     def version(self, connection: Connection) -> int:
@@ -97,6 +117,19 @@ class Database(ABC):
                 f" {VERSION}",
                 hint="use the firmshake that wrote it, or a newer one",
             )
+
+
+def repeated(method: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Have what ends in a Conflict done again, some times."""
+
+    @functools.wraps(method)
+    def doing(*arguments: _P.args, **named: _P.kwargs) -> _T:
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(Conflict):
+                return method(*arguments, **named)
+        return method(*arguments, **named)
+
+    return doing
 
 
 def insert(connection: Connection, table: Table) -> Insert:

@@ -17,7 +17,7 @@ from sqlalchemy.engine import RowMapping
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
-from firmshake.registry.database import READ, Database, insert
+from firmshake.registry.database import READ, Database, insert, repeated
 from firmshake.registry.numbers import LAST_NUMBER, Delivery, Numbers
 from firmshake.registry.record import (
     CERTIFICATE_COLUMNS,
@@ -85,6 +85,7 @@ class Deliveries:
             _note_arrival(connection, delivery)
             _record(connection, now, issued, delivery)
 
+    @repeated
     def withdraw(self, serials: Sequence[str]) -> None:
         """Revoke certificates whose keys never arrived."""
         now = self._clock()

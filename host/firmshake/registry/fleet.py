@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, select, update
 
 from firmshake import idrule
-from firmshake.registry import claims, fleetclaim, fleetplan, fleetreport, fleetstatus, numbering
-from firmshake.registry.database import CLAIM, READ, Database
-from firmshake.registry.fleetclaim import Asking, Refused, Taken
+from firmshake.registry import (
+    claims,
+    fleetclaim,
+    fleetplan,
+    fleetreport,
+    fleetstatus,
+    numbering,
+    unwritten,
+)
+from firmshake.registry.database import CLAIM, READ, WRITE, Conflict, Database, repeated
+from firmshake.registry.fleetclaim import Asking, Refused, Taken, Unordered
 from firmshake.registry.fleetrecord import (
     Claim,
     Diagnosis,
@@ -42,6 +50,9 @@ class Fleet:
         One that has ended goes on. Devices with a fixed id are in state "planned" then, unless
         they were known; the slot of one that is proved, with its certificate in force, is proved.
         Raises Error, with nothing changed, where two have the same id.
+
+        `manifest` is its path. Other runs of that path have ended then: it was edited. What was
+        issued for their devices and never written is revoked, where no run wants them any more.
         """
         now = self._clock()
         row = {"name": name, "digest": digest, "manifest": manifest, "slots": 0, "created_at": now}
@@ -51,10 +62,15 @@ class Fleet:
                 count = fleetplan.put(self._database, connection, number, planned, now)
                 values: dict[str, object] = {"slots": count, "wanted": count}
             else:
-                values = {"ended_at": None}
+                values = {"ended_at": None, "manifest": manifest}
             changed = update(RUNS).where(RUNS.c.digest == digest).values(values)
             connection.execute(changed)
-            return fleetreport.run_of(connection, RUNS.c.digest == digest)
+            planned_run = fleetreport.run_of(connection, RUNS.c.digest == digest)
+            before = unwritten.replaced(connection, planned_run)
+        # by itself: nobody else can write to the log meanwhile, and a plan may take long
+        if before:
+            self._replace(before)
+        return planned_run
 
     def open_run(self, name: str, rule: str, wanted: int | None) -> RunRecord:
         """Make a run without a manifest, whose slots are made as boards come.
@@ -82,12 +98,17 @@ class Fleet:
         every = [run for run in self.runs() if run.ended_at is None or not unfinished]
         return every[-1] if every else None
 
+    @repeated
     def end_run(self, number: int) -> None:
-        """Note that a run is over."""
-        with self._database.transaction(CLAIM) as connection:
-            mine = update(RUNS).where(RUNS.c.id == number, RUNS.c.ended_at.is_(None))
-            connection.execute(mine.values(ended_at=self._clock()))
+        """Note that a run is over.
 
+        What was issued for its devices and never written is revoked; of those that a station is at
+        work on, once it gives them back.
+        """
+        with self._database.transaction(WRITE) as connection:
+            unwritten.end(connection, self._clock(), number)
+
+    @repeated
     def reopen(self, number: int) -> None:
         """Let what has failed in a run be tried again."""
         with self._database.transaction(CLAIM) as connection:
@@ -110,41 +131,45 @@ class Fleet:
         the station. Raises Error where its rule makes no device id.
         """
         who = (run, unique_id, tuple(boards), station, session, lease_s)
+        mode = CLAIM
         for _ in range(_TRIES):
-            asking = Asking(*who, self._clock(), self._expire())
             try:
-                with self._database.transaction(CLAIM) as connection:
+                seconds = self._expire(session, unique_id)
+                asking = Asking(*who, self._clock(), seconds, ordered=mode is WRITE)
+                with self._database.transaction(mode) as connection:
                     return fleetclaim.claim(connection, asking)
-            except Taken:
+            except Unordered:
+                mode = WRITE
+            except (Taken, Conflict):
                 continue
             except Refused as error:
                 return error.refusal
         return Refusal("busy", f"other stations ask for {unique_id} at the same moment")
 
-    def renew(self, session: str, lease_s: float) -> None:
-        """Renew all claims of a session of a station, from now on; what it has lost stays lost."""
+    @repeated
+    def renew(self, session: str, lease_s: float, tokens: Sequence[str]) -> None:
+        """Renew these claims of a session of a station; what it has lost stays lost."""
         with self._database.transaction(CLAIM) as connection:
             until = self._database.clock(connection, self._clock()) + lease_s
-            mine = update(CLAIMS).where(CLAIMS.c.session == session)
+            mine = update(CLAIMS).where(CLAIMS.c.session == session, CLAIMS.c.token.in_(tokens))
             connection.execute(mine.values(expires_at=until))
 
+    @repeated
     def drop_session(self, session: str) -> None:
         """Free all claims of a session of a station: it is over."""
-        with self._database.transaction(CLAIM) as connection:
+        with self._database.transaction(WRITE) as connection:
             claims.drop(connection, self._clock(), CLAIMS.c.session == session)
 
-    def drop_station(self, station: str) -> None:
-        """Free all claims of a station: those of an earlier life of it, when it starts."""
-        with self._database.transaction(CLAIM) as connection:
-            claims.drop(connection, self._clock(), CLAIMS.c.station == station)
-
+    @repeated
     def release(self, claim: Claim, status: SlotStatus) -> None:
         """Give a claim back: its slot is "proved" or "failed", or "open" for another try.
 
-        Raises ClaimLost, with nothing changed, where it has gone.
+        With "open" it is "proved" where its device is still. Raises ClaimLost, with nothing
+        changed, where the claim has gone.
         """
         now = self._clock()
-        with self._database.transaction(CLAIM) as connection:
+        # only what may revoke has to wait for the log
+        with self._database.transaction(CLAIM if status == "proved" else WRITE) as connection:
             claims.check(connection, claim.device_id, claim.token)
             claims.end(connection, now, claim, status)
 
@@ -153,6 +178,11 @@ class Fleet:
         with self._database.transaction(READ) as connection:
             seconds = self._database.clock(connection, self._clock())
             return fleetstatus.status(connection, seconds, run)
+
+    def slots(self, run: int) -> Mapping[str, int]:
+        """Return how many slots of a run have each status, of which only those that occur."""
+        with self._database.transaction(READ) as connection:
+            return fleetstatus.slots(connection, run)
 
     def devices_of(self, run: int) -> Iterator[RunDevice]:
         """Yield what a run wants, in the manifest's order, and what became of it."""
@@ -198,13 +228,18 @@ class Fleet:
         with self._database.transaction(READ) as connection:
             return {row.stage: int(row[1]) for row in connection.execute(query)}
 
-    def _expire(self) -> float:
+    def _expire(self, session: str, unique_id: str) -> float:
         """Free what has expired, and return the database's time; where nothing has, only look."""
         with self._database.transaction(READ) as connection:
             seconds = self._database.clock(connection, self._clock())
-            old = select(CLAIMS.c.device_id).where(CLAIMS.c.expires_at <= seconds).limit(1)
-            if connection.execute(old).first() is None:
+            old = claims.expired(seconds, session, unique_id)
+            if connection.execute(select(CLAIMS.c.device_id).where(old).limit(1)).first() is None:
                 return seconds
-        with self._database.transaction(CLAIM) as connection:
-            claims.expire(connection, self._clock(), seconds)
+        with self._database.transaction(WRITE) as connection:
+            claims.drop(connection, self._clock(), old)
         return seconds
+
+    @repeated
+    def _replace(self, runs: Sequence[int]) -> None:
+        with self._database.transaction(WRITE) as connection:
+            unwritten.replace(connection, self._clock(), runs)

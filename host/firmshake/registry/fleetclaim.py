@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, Connection, Row, exists, or_, select, update
 
 from firmshake import idrule
-from firmshake.registry import claims, numbering
+from firmshake.registry import claims, numbering, unwritten
 from firmshake.registry.database import insert
 from firmshake.registry.fleetrecord import Claim, Refusal
 from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
@@ -32,6 +32,10 @@ class Taken(Exception):
     """Another was quicker: what it did can be seen now, and the rules be gone through anew."""
 
 
+class Unordered(Exception):
+    """What comes next needs WRITE's lock, which is taken before all others."""
+
+
 class Refused(Exception):
     """That nothing of this transaction is to stay, for that reason."""
 
@@ -44,7 +48,7 @@ class Refused(Exception):
 class Asking:
     """Who asks for what. `boards` are the names of the table of boards that this one may be.
 
-    `seconds` is the database's time, in seconds since 1970.
+    `seconds` is the database's time, in seconds since 1970. `ordered`: WRITE's lock was taken.
     """
 
     run: int
@@ -55,6 +59,7 @@ class Asking:
     lease_s: float
     now: datetime
     seconds: float
+    ordered: bool
 
 
 # a slot, with the id of the device that the board is to become
@@ -64,9 +69,9 @@ _Choice = tuple[Row[Any], str]
 def claim(connection: Connection, asking: Asking) -> Claim | Refusal:
     """Return what the board is to become, bound to it and under a lease, or why it gets nothing.
 
-    Raises Taken or Refused where nothing of the transaction is to stay.
+    Raises Taken, Unordered or Refused where nothing of the transaction is to stay.
     """
-    held = claims.live(connection, CLAIMS.c.unique_id == asking.unique_id, asking.seconds)
+    held = _live(connection, asking, CLAIMS.c.unique_id == asking.unique_id)
     if held is not None:
         return _busy(f"the board {asking.unique_id}", held)
     chosen = _choose(connection, asking)
@@ -108,17 +113,24 @@ def _filled(connection: Connection, asking: Asking, slot: Row[Any]) -> _Choice |
     passed_on = slot.unique_id not in (None, asking.unique_id)
     device_id = slot.device_id
     if device_id is None or (passed_on and idrule.parse(slot.id_rule).by_unique_id):
-        device_id = numbering.fill(connection, slot.id_rule, asking.unique_id)
+        device_id = _named(connection, asking, slot.id_rule)
     # what a board had that failed is this one's now: only what was proved since is not
     states = ("proved",) if slot.unique_id else _ON_BOARD
     return _conflict(connection, asking, device_id, states) or (slot, device_id)
+
+
+def _named(connection: Connection, asking: Asking, rule: str) -> str:
+    """The device id that a rule gives to the board."""
+    if idrule.parse(rule).numbered and not asking.ordered:
+        raise Unordered
+    return numbering.fill(connection, rule, asking.unique_id)
 
 
 def _conflict(
     connection: Connection, asking: Asking, device_id: str, states: Sequence[str]
 ) -> Refusal | None:
     """Why the board can't be that device: another station is at work on it, or it is another's."""
-    held = claims.live(connection, CLAIMS.c.device_id == device_id, asking.seconds)
+    held = _live(connection, asking, CLAIMS.c.device_id == device_id)
     if held is not None:
         return _busy(device_id, held)
     query = select(DEVICES.c.unique_id).where(_elsewhere(asking, device_id, states))
@@ -135,7 +147,7 @@ def _own(connection: Connection, asking: Asking) -> str | None:
         .limit(1)
     )
     own = connection.execute(query).scalar()
-    if own and claims.live(connection, CLAIMS.c.device_id == own, asking.seconds):
+    if own and _live(connection, asking, CLAIMS.c.device_id == own):
         return None
     return own
 
@@ -200,7 +212,7 @@ def _counted(connection: Connection, asking: Asking) -> bool:
 
 def _made(connection: Connection, asking: Asking, rule: str, own: str | None) -> _Choice | Refusal:
     """A new slot, for the device that the board is already or a new one."""
-    device_id = own or numbering.fill(connection, rule, asking.unique_id)
+    device_id = own or _named(connection, asking, rule)
     refused = _conflict(connection, asking, device_id, _ON_BOARD)
     if refused is not None:
         raise Refused(refused)
@@ -237,6 +249,8 @@ def _bind(connection: Connection, asking: Asking, slot: Row[Any], device_id: str
     bound = {"device_id": device_id, "unique_id": asking.unique_id, "status": "held"}
     changed = update(SLOTS).where(_S.id == slot.id).values(**bound, changed_at=asking.now)
     connection.execute(changed)
+    if slot.device_id not in (None, device_id):
+        _leave(connection, asking, slot.device_id)
     _plan_device(connection, asking, device_id)
     token = secrets.token_hex(16)
     row = {"device_id": device_id, "unique_id": asking.unique_id, "slot": slot.id}
@@ -248,6 +262,14 @@ def _bind(connection: Connection, asking: Asking, slot: Row[Any], device_id: str
     query = select(DEVICES.c.state).where(DEVICES.c.device_id == device_id)
     state = connection.execute(query).scalar_one()
     return Claim(device_id, asking.unique_id, token, slot.id, slot.line, slot.profile, state)
+
+
+def _leave(connection: Connection, asking: Asking, device_id: str) -> None:
+    """Nobody goes on with that device: what its board was to get and has not got is revoked."""
+    if asking.ordered:
+        unwritten.revoke(connection, asking.now, [device_id])
+    elif connection.execute(unwritten.serials([device_id], asking.now)).first() is not None:
+        raise Unordered
 
 
 def _plan_device(connection: Connection, asking: Asking, device_id: str) -> None:
@@ -280,9 +302,17 @@ def _refusal(connection: Connection, asking: Asking, rule: str | None) -> Refusa
     return Refusal("not_wanted", f"the manifest does not name the board {asking.unique_id}")
 
 
+def _live(connection: Connection, asking: Asking, which: ColumnElement[bool]) -> Any:
+    return claims.live(connection, which, asking.seconds, asking.session)
+
+
 def _busy(what: str, held: Row[Any]) -> Refusal:
     return Refusal("busy", f"{what} is being worked on by the station {held.station}")
 
 
 def _other(device_id: str, other: str) -> Refusal:
-    return Refusal("other_board", f"{device_id} is the board {other} already: plug that one in")
+    return Refusal(
+        "other_board",
+        f"{device_id} is the board {other} already: plug that one in, or, if it is broken, give"
+        f" its place to this one: firmshake provision --id {device_id} --replace",
+    )

@@ -27,6 +27,11 @@ def status(connection: Connection, seconds: float, run: int | None) -> Status:
     )
 
 
+def slots(connection: Connection, run: int) -> Mapping[str, int]:
+    """Return how many slots of a run have each status."""
+    return _counted(connection, slots_by_status(run))
+
+
 def queries(run: int | None) -> Iterator[Executable]:
     """Yield what `status` asks, for whoever wants to know how the database answers it."""
     yield from (devices_by_state(), slots_by_status(run), failures_by_verdict(run))

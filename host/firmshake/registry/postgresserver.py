@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
 
 from firmshake import registryurl
 from firmshake.errors import Error
-from firmshake.registry.database import Database, Mode, one_writer
+from firmshake.registry.database import Conflict, Database, Mode, Unavailable, one_writer
 from firmshake.registry.schema import REVISION
 
 # What libpq and the server do unless the URL says otherwise. A station that loses its power must
@@ -52,6 +52,10 @@ _FAILURES: Mapping[str, tuple[str, str]] = {
     "57": ("shutting down, or not up yet", _AGAIN),
     "08": ("not reachable", _AGAIN),
 }
+# of these, what passes when others are done, or the server or the way to it is up again
+_PASSING = ("55P03", "57014", "53300", "25P03", "57", "08")
+# and what another transaction did that was at the same rows
+_CONFLICTS = ("40001", "40P01")
 
 
 class PostgresServer(Database):
@@ -82,7 +86,10 @@ class PostgresServer(Database):
             return _unreached(self.where, error)
         words = next((_FAILURES[key] for key in (state, state[:2]) if key in _FAILURES), None)
         what, hint = words or (f"not usable ({state})", "look into the server's log")
-        return Error(f"the registry {self.where} is {what}", hint)
+        kind = Conflict if state in _CONFLICTS else Error
+        if state in _PASSING or state[:2] in _PASSING:
+            kind = Unavailable
+        return kind(f"the registry {self.where} is {what}", hint)
 
     def version(self, connection: Connection) -> int:
         """Return the number in Alembic's table; raise Error where there is none."""
@@ -162,7 +169,7 @@ def _unreached(where: str, error: DBAPIError) -> Error:
     """What kept from connecting: libpq says it in its own words, which hold no password."""
     lines = [line.strip() for line in str(error.orig).splitlines()]
     said = next((line for line in lines if line), "no reason given")
-    return Error(
+    return Unavailable(
         f"the registry {where} is not reachable: {said}",
         hint=f"is the server up, and does the role need a password? {registryurl.ADVICE}",
     )

@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 
 from firmshake import newfile
 from firmshake.errors import Error
-from firmshake.registry.database import Database, Mode
+from firmshake.registry.database import Database, Mode, Unavailable
 from firmshake.registry.schema import APPLICATION_ID
 
 # how long a write waits for another process to finish its own
@@ -45,6 +45,8 @@ _FAILURES: Mapping[int, tuple[str, str]] = {
     sqlite3.SQLITE_ERROR: ("damaged", "put back a copy of it"),
     sqlite3.SQLITE_NOTADB: ("not a registry", "put back the file that firmshake init made"),
 }
+# what passes
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 class SqliteFile(Database):
@@ -63,10 +65,11 @@ class SqliteFile(Database):
 
     def failure(self, error: DBAPIError) -> Error:
         """Return what SQLite complained of."""
-        code = getattr(error.orig, "sqlite_errorcode", 0)
         # the low byte is the kind of error, the rest its variety
-        what, hint = _FAILURES.get(code & 0xFF, ("not usable", "put back a copy of it"))
-        return Error(f"the registry {self.where} is {what}", hint)
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        what, hint = _FAILURES.get(code, ("not usable", "put back a copy of it"))
+        kind = Unavailable if code in _BUSY else Error
+        return kind(f"the registry {self.where} is {what}", hint)
 
     def version(self, connection: Connection) -> int:
         """Return `PRAGMA user_version`; raise Error where the file is another application's."""

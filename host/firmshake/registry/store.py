@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import claims, issuance, place
-from firmshake.registry.database import CLAIM, READ, WRITE, Database, insert
+from firmshake.registry.database import CLAIM, READ, WRITE, Database, insert, repeated
 from firmshake.registry.delivery import Deliveries
 from firmshake.registry.fleet import Fleet
 from firmshake.registry.query import Queries
@@ -70,6 +70,7 @@ class Registry(Queries, Deliveries, Fleet):
         """The path or URL, for messages; no password is in it."""
         return self._database.where
 
+    @repeated
     def record_issued(
         self,
         device_id: str,
@@ -126,6 +127,7 @@ class Registry(Queries, Deliveries, Fleet):
             now = self._clock()
             return issuance.number_crl(connection, now, issuer, this_update, next_update)
 
+    @repeated
     def set_state(
         self,
         device_id: str,

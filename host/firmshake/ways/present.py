@@ -9,11 +9,14 @@ from datetime import datetime
 from cryptography import x509
 
 from firmshake import boardfiles
+from firmshake.ca import loading
 from firmshake.inspect import pem
 from firmshake.project import Project
 from firmshake.ways.way import Files, Held
 from firmshake_agent import der
 
+# bytes; a chain of ours has some thousands
+_LONGEST = 1 << 16
 # the time of provisioning is another each time
 _OWN = "floor"
 
@@ -43,10 +46,12 @@ def has_settings(held: Held, project: Project, device_id: str, now: datetime) ->
 
 
 def _certificates(content: bytes) -> list[x509.Certificate]:
-    """The certificates in PEM or in DER; none where one is damaged."""
+    """The certificates in PEM or in DER; none where one is damaged, or it is no chain of ours."""
+    if len(content) > _LONGEST:
+        return []
     try:
         if pem.BEGIN in content:
-            return x509.load_pem_x509_certificates(content)
-        return [x509.load_der_x509_certificate(part) for part in der.split(content)]
+            return loading.pem(content)
+        return [loading.der(part) for part in der.split(content)]
     except (ValueError, der.BadDer):
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -16,6 +17,7 @@ from firmshake.cli import opening, parameters
 from firmshake.cli.parameters import Seconds
 from firmshake.errors import Error
 from firmshake.fleet.row import Totals
+from firmshake.proof import PROOF_S
 
 if TYPE_CHECKING:  # slow to load, and usage is checked first
     from firmshake.boards.row import Row
@@ -31,6 +33,8 @@ _MOST_JOBS = 256
 # boards wait for bytes most of the time; each worker takes some 20 MB
 _JOBS = 32
 _LONGEST_S = 86400
+# in the project's folder: who worked there last
+_SESSION_FILE = "fleet.session"
 
 
 @click.command()
@@ -67,7 +71,8 @@ _LONGEST_S = 86400
     "named",
     multiple=True,
     metavar="PORT",
-    help="Work on this port alone, such as rfc2217://HOST:PORT; again for more.",
+    help="Work on this port alone, such as rfc2217://HOST:PORT; again for more. By itself: on every"
+    " USB serial port and board's drive.",
 )
 @click.option(
     "--via",
@@ -77,8 +82,10 @@ _LONGEST_S = 86400
 @click.option(
     "--timeout",
     type=Seconds(min=1, max=_LONGEST_S),
+    default=PROOF_S,
+    show_default=True,
     metavar="SECONDS",
-    help="How long a board may take to prove itself. By itself: as for firmshake provision.",
+    help="How long a board may take to prove itself.",
 )
 @click.option(
     "--wait",
@@ -105,7 +112,7 @@ def command(
     jobs: int,
     named: tuple[str, ...],
     via: str | None,
-    timeout: float | None,
+    timeout: float,
     wait_s: float | None,
     force: bool,
     bell: bool,
@@ -121,8 +128,10 @@ def command(
     has failed; begun again, with the same manifest or with --resume, it goes on where it was.
     """
     from firmshake import boardfiles, exclusive, project
+    from firmshake.fleet import sight
 
     _check_usage(manifest, count, prefix, station, resume)
+    _check_ports(named, station)
     fleet = project.load(folder)
     boardfiles.check(fleet)
     places, registry = opening.parts(fleet)
@@ -141,10 +150,11 @@ def command(
             run,
             read,
             _jobs(fleet, via, timeout, force),
+            timeout,
             jobs,
             station,
             wait_s,
-            _look(named),
+            sight.of(fleet, named),
             "json" if as_json else "plain" if plain else "auto",
             bell,
         )
@@ -152,7 +162,17 @@ def command(
         if done:
             registry.end_run(run.id)
     if not done:
+        click.echo("what became of each board: firmshake fleet report", err=True)
         sys.exit(1)
+
+
+def _check_ports(named: Sequence[str], station: bool) -> None:
+    if station and any("://" in port for port in named):
+        raise Error(
+            "a station can't tell one board from the next on a port that is always there",
+            hint="leave out --station: each board is a run of its own; or plug boards in by USB",
+            status=2,
+        )
 
 
 def _check_usage(
@@ -226,28 +246,13 @@ def _planned(
     return registry.open_run(prefix or fleet.name, rule, count)
 
 
-def _jobs(
-    fleet: Project, via: str | None, timeout: float | None, force: bool
-) -> Callable[[str], Job]:
+def _jobs(fleet: Project, via: str | None, timeout: float, force: bool) -> Callable[[str], Job]:
     from firmshake.fleet.worker import Job
-    from firmshake.provision import PROOF_S
 
     def job(target: str) -> Job:
-        return Job(target, fleet, via, timeout or PROOF_S, force)
+        return Job(target, fleet, via, timeout, force)
 
     return job
-
-
-def _look(named: Sequence[str]) -> Callable[[], Sequence[Row]]:
-    from firmshake.boards import bench, discover, drives, ports
-
-    def look() -> Sequence[Row]:
-        if named:
-            return discover.rows(ports.named(named), [])
-        found = [*ports.attached(), *bench.announced()]
-        return discover.rows(found, [*drives.attached(), *bench.announced_drives()])
-
-    return look
 
 
 def _worked(
@@ -255,6 +260,7 @@ def _worked(
     run: RunRecord,
     read: Manifest | None,
     job: Callable[[str], Job],
+    proof_s: float,
     jobs: int,
     station: bool,
     wait_s: float | None,
@@ -267,16 +273,39 @@ def _worked(
     from firmshake.fleet.station import LEASE_S, Station, Wanted
 
     planned = read.planned if read is not None else ()
+    session = f"{os.getpid()}-{token_hex(8)}"
+    _take_over(opened, session)
     counter = Counter(
         project=opened.fleet,
         authority=opened.authority,
         registry=opened.registry,
         run=run,
         station=f"{socket.gethostname()}:{opened.fleet.root.resolve()}",
-        session=f"{os.getpid()}-{token_hex(8)}",
+        session=session,
         lease_s=LEASE_S,
         settings={one.line: one.settings for one in planned if one.settings},
     )
-    wanted = Wanted(job, jobs, endless=station, wait_s=wait_s)
-    with fleetview.view(kind, bell=bell) as view:
-        return Station(counter, wanted, view, look).work()
+    wanted = Wanted(job, jobs, proof_s, endless=station, wait_s=wait_s)
+    try:
+        with fleetview.view(kind, bell=bell) as view:
+            working = Station(counter, wanted, view, look)
+            return working.work()
+    finally:
+        if run.wanted is None:
+            opened.registry.end_run(run.id)
+        if working.superseded:
+            click.echo(
+                f"{working.superseded} earlier certificates were revoked: `firmshake ca crl` tells"
+                " the broker",
+                err=True,
+            )
+
+
+def _take_over(opened: opening.Opened, session: str) -> None:
+    """Free what the last process in this folder had claimed, and did not live to give back."""
+    from firmshake import newfile
+
+    path = opened.fleet.root / _SESSION_FILE
+    with contextlib.suppress(FileNotFoundError):
+        opened.registry.drop_session(path.read_text(encoding="utf-8").strip())
+    newfile.replace(path, f"{session}\n".encode())
