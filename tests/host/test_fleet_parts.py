@@ -98,33 +98,75 @@ def test_bytes_are_a_message_or_nonsense(data: bytes) -> None:
     assert message.decode(message.encode(found)) == found
 
 
+_TEXT = st.text(max_size=20) | st.sampled_from(["\ud800", "\x00", "x" * 2000])
+_NUMBER = st.integers() | st.floats() | st.sampled_from([0, 1, -1, 10**1000])
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    st.none() | st.booleans() | _NUMBER | _TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
     max_leaves=6,
 )
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["tell", "text", "done", "total", "stage", "verdict", "fix"]), _JSON
-    )
+_TOLD = st.fixed_dictionaries(
+    {"tell": st.sampled_from(["words", "reached", "writing", "stage", "x"]) | _JSON},
+    optional={
+        "text": _TEXT | _JSON,
+        "done": _NUMBER | _JSON,
+        "total": _NUMBER | _JSON,
+        "stage": st.sampled_from(["look", "wifi", "ready", "boot"]) | _JSON,
+        "verdict": _TEXT | _JSON,
+        "fix": _TEXT | _JSON,
+    },
 )
+
+
+@given(_TOLD)
 def test_what_a_worker_tells_makes_a_row_or_is_nonsense(said: dict[str, object]) -> None:
     try:
         after = progress.after(BoardRow("key", "port", "working"), said)
     except Nonsense:
         return
     assert 0 <= after.done <= 1
+    for text in (after.words, after.stage, after.fix):
+        assert text.isprintable()
+        assert len(text) <= 2000
 
 
-@given(st.dictionaries(st.sampled_from(["seen", "key", "chain"]), _JSON))
+def test_numbers_beyond_all_measure_are_nonsense() -> None:
+    row = BoardRow("key", "port", "working", "write")
+    half = progress.after(row, {"tell": "writing", "done": 1 << 20, "total": 1 << 21})
+    assert half.words == "writing, 50%"
+    with pytest.raises(Nonsense):
+        progress.after(row, {"tell": "writing", "done": 10**1000, "total": 1})
+
+
+def test_a_stage_is_not_said_twice() -> None:
+    row = BoardRow("key", "port", "working", "proof", words="waiting")
+    said = {"tell": "stage", "stage": "wifi", "verdict": "", "fix": ""}
+    assert progress.after(row, said).words == ""
+    again = progress.after(row, {**said, "verdict": "wifi/timeout"})
+    assert (again.stage, again.words) == ("wifi", "wifi/timeout; the board tries again")
+
+
+@given(st.dictionaries(st.sampled_from(["seen", "key", "chain", "unique_id", "verdict"]), _JSON))
 def test_what_a_worker_asks_with_is_read_or_nonsense(said: dict[str, object]) -> None:
-    for read in (message.seen, message.key, message.chain):
+    for read in (message.seen, message.key, message.chain, message.unique_id, message.verdict):
         try:
             read(said, read.__name__)  # type: ignore[operator]
         except Nonsense:
             continue
+
+
+@given(st.text() | st.text(alphabet="ab", min_size=900, max_size=1100))
+def test_whatever_a_board_says_travels_as_a_text(said: str) -> None:
+    told = message.of_text(said)
+    assert message.text({"text": told}, "text") == told
+    if said.isprintable() and len(said) <= message.LONGEST_TEXT:
+        assert told == said
+
+
+def test_what_a_strange_board_is_travels_all_the_same() -> None:
+    strange = Seen("a\nboard\ud800", "X" * 100, "123456", "1.0\x00")
+    told = json.loads(message.encode({"seen": message.of_seen(strange)}))
+    assert message.seen(told, "seen").unique_id is None
 
 
 def test_what_was_seen_travels_whole() -> None:

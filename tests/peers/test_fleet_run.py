@@ -154,3 +154,56 @@ def test_boards_that_fail_before_they_are_anything_end_the_run_too(tmp_path: Pat
         totals = [row for row in fleetdesk.said(done) if row["event"] == "totals"][-1]
         assert (totals["proved"], totals["failed"]) == (1, 1)
         assert [device.state for device in b.devices()] == ["proved"]
+
+
+def test_what_a_board_was_given_that_never_comes_back_is_revoked(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    faults = ("--fault", "1:unplug-at=50%", "--replug-after", "3000")
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", 2, *faults) as bench:
+        done = bench.run("run", "--count", "1", "--jobs", "1", "--plain")
+        assert done.returncode == 0, done.stderr + done.stdout
+        proved = [device for device in bench.devices() if device.state == "proved"]
+        assert len(proved) == 1
+        # the second board has the place of the first
+        assert len(list(bench.registry.certificates(kind="device"))) == 2
+        fleetdesk.accounts(bench.registry, proved)
+
+
+def test_two_boards_that_say_the_same_unique_id_are_not_both_taken(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    with (
+        desk.broker(made),
+        fleetdesk.bench(made, tmp_path / "runtime", 1) as one,
+        fleetdesk.bench(made, tmp_path / "runtime", 1) as two,
+    ):
+        assert one.boards[0]["unique_id"] == two.boards[0]["unique_id"]
+        done = one.run("run", "--count", "2", "--json", "--wait", "1")
+        assert done.returncode == 1
+        rows = {row["key"]: row for row in fleetdesk.said(done) if row["event"] == "board"}
+        assert sorted(row["state"] for row in rows.values()) == ["proved", "refused"]
+        refused = next(row for row in rows.values() if row["state"] == "refused")
+        assert "unique id of the board on" in refused["words"]
+        assert len(list(one.registry.certificates(kind="device"))) == 1
+
+
+def test_proved_boards_stay_proved_while_they_are_looked_at_again(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    with desk.broker(made):
+        with fleetdesk.bench(
+            made, tmp_path / "runtime", 1, "--flash", str(tmp_path / "f")
+        ) as bench:
+            assert bench.run("run", "--count", "2", "--wait", "0").returncode == 1
+        with fleetdesk.bench(
+            made, tmp_path / "runtime", 1, "--flash", str(tmp_path / "f")
+        ) as bench:
+            with bench.running("run", "--resume", "--json") as station:
+                assert station.stdout is not None
+                for line in station.stdout:
+                    if json.loads(line).get("stage") == "proof":
+                        station.kill()
+                        break
+            again = bench.run("run", "--resume", "--wait", "0", "--json")
+            assert again.returncode == 1
+            totals = [row for row in fleetdesk.said(again) if row["event"] == "totals"]
+            assert totals[-1]["proved"] == 1
+            assert [device.state for device in bench.devices()] == ["proved"]

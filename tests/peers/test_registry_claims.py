@@ -23,7 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from support.claimants import claim_all, die_with_a_claim
-from support.claiming import ISSUING, NOW, ask, finish, got, issue, plan, refused
+from support.claiming import ISSUING, NOW, ask, finish, got, in_force, issue, plan, refused
 from support.claimmodel import LEASE_S, Device, Lease, Model, Slot
 from support.postgres import Server
 
@@ -435,7 +435,7 @@ class Machine(RuleBasedStateMachine):
     def claim(self, unique: str, session: str) -> Claim | None:
         self.ticked()
         self.model.tick -= 1
-        self.model.sweep()
+        self.model.sweep(session, unique)
         self.ticked()
         expected = self.model.claim(unique, BOARDS[unique])
         answer = self.registry.claim(
@@ -454,9 +454,11 @@ class Machine(RuleBasedStateMachine):
         assert answer.device_id == device
         if number == len(self.model.slots):
             self.model.slots.append(Slot(device))
-            if device.startswith("n-"):
+            if self.rule_for == "n-{number}" and device.startswith("n-"):
                 self.model.number = max(self.model.number, int(device[2:]))
         slot = self.model.slots[number]
+        if slot.device != device:
+            self.model.devices[slot.device].forsake()
         slot.device, slot.unique, slot.status = device, unique, "held"
         slot.changed = self.model.tick
         self.model.devices.setdefault(device, Device(changed=self.model.tick))
@@ -464,6 +466,15 @@ class Machine(RuleBasedStateMachine):
         expires = self.model.now + LEASE_S
         self.model.leases[device] = Lease(unique, session, answer.token, expires, number)
         return answer
+
+    @rule(claim=claims)
+    def issue(self, claim: Claim | None) -> None:
+        if claim is None or not self.holds(claim):
+            return
+        self.ticked()
+        serial = issue(self.registry, claim)
+        self.model.change(claim.device_id, "issued", claim.unique_id)
+        self.model.devices[claim.device_id].issue(serial)
 
     @rule(claim=claims, state=st.sampled_from(["written", "proved", "failed"]))
     def change(self, claim: Claim | None, state: str) -> None:
@@ -477,7 +488,7 @@ class Machine(RuleBasedStateMachine):
         self.registry.set_state(
             claim.device_id, state, unique_id=claim.unique_id, token=claim.token
         )
-        self.model.devices[claim.device_id] = Device(state, claim.unique_id, self.model.tick)
+        self.model.change(claim.device_id, state, claim.unique_id)
 
     @rule(claim=consumes(claims), status=st.sampled_from(["open", "proved", "failed"]))
     def release(self, claim: Claim | None, status: Any) -> None:
@@ -489,18 +500,24 @@ class Machine(RuleBasedStateMachine):
                 self.registry.release(claim, status)
             return
         self.registry.release(claim, status)
-        slot = self.model.slots[self.model.leases.pop(claim.device_id).slot]
-        slot.status, slot.changed = status, self.model.tick
+        self.model.give_back(claim.device_id, status)
+
+    @rule()
+    def end(self) -> None:
+        self.ticked()
+        self.registry.end_run(self.run)
+        self.model.end()
 
     @rule(seconds=st.sampled_from([3.0, 11.0]))
     def wait(self, seconds: float) -> None:
         self.model.now += seconds
 
-    @rule(session=st.sampled_from("st"))
-    def renew(self, session: str) -> None:
-        self.registry.renew(session, LEASE_S)
+    @rule(session=st.sampled_from("st"), claim=claims)
+    def renew(self, session: str, claim: Claim | None) -> None:
+        tokens = [claim.token] if claim else []
+        self.registry.renew(session, LEASE_S, tokens)
         for lease in self.model.leases.values():
-            if lease.session == session:
+            if lease.session == session and lease.token in tokens:
                 lease.expires = self.model.now + LEASE_S
 
     @rule(session=st.sampled_from("st"))
@@ -522,6 +539,8 @@ class Machine(RuleBasedStateMachine):
         ]
         states = Counter(device.state for device in self.model.devices.values())
         assert self.registry.status().devices == states
+        certificates = (device.certificates for device in self.model.devices.values())
+        assert in_force(self.registry) == set().union(*certificates)
 
 
 @contextmanager
@@ -529,7 +548,7 @@ def machine(made: Callable[[], Registry], rule_for: str | None) -> Iterator[type
     yield type("Case", (Machine,), {"made": staticmethod(made), "rule_for": rule_for})
 
 
-@pytest.mark.parametrize("rule_for", [None, "n-{number}"])
+@pytest.mark.parametrize("rule_for", [None, "n-{number}", "n-{unique_id}"])
 def test_claims_in_a_file_keep_to_the_model(tmp_path: Path, rule_for: str | None) -> None:
     def made() -> Registry:
         return Registry.create(tmp_path / f"{secrets.token_hex(8)}.sqlite")
@@ -537,7 +556,7 @@ def test_claims_in_a_file_keep_to_the_model(tmp_path: Path, rule_for: str | None
     _explore(made, rule_for, 15)
 
 
-@pytest.mark.parametrize("rule_for", [None, "n-{number}"])
+@pytest.mark.parametrize("rule_for", [None, "n-{number}", "n-{unique_id}"])
 def test_claims_in_postgresql_keep_to_the_model(
     postgres_server: Server, rule_for: str | None
 ) -> None:

@@ -1,5 +1,6 @@
 """How the databases find what a fleet asks for: along indexes, never by reading a table through."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from sqlalchemy import Executable, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from firmshake.fleet.planned import Planned
-from firmshake.registry import Registry, fleetstatus
+from firmshake.registry import Registry, fleetstatus, unwritten
 from firmshake.registry.database import CLAIM
 
 MANY = 30_000
@@ -71,6 +72,13 @@ def test_the_status_of_a_large_fleet_reads_no_table_through(large: Registry) -> 
     # the control: this plan does
     with pytest.raises(AssertionError):
         check(explained(large, "SELECT count(*) FROM history WHERE verdict = 'x'"), "")
+
+
+def test_the_end_of_a_large_run_reads_no_table_through(large: Registry) -> None:
+    """Of what it may leave behind; most of its devices are proved."""
+    for devices in (["pump-000009"], unwritten.of_runs([1]), unwritten.given_up([1])):
+        query = unwritten.serials(devices, datetime.now(UTC))
+        check(explained(large, query).replace("Seq Scan on runs", ""), str(query))
 
 
 def test_a_claim_in_a_large_fleet_reads_no_table_through(large: Registry) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,26 +99,18 @@ def test_numbers_and_revocations_at_once_do_not_stand_in_each_others_way(
     """Slots are passed on, issued for and given back by eight at a time; the log is one chain."""
     registry = Registry.create(place)
     runs = [registry.open_run("n", "gh-{unique_id}", 4), registry.open_run("m", "p-{number}", 16)]
-    troubles: list[BaseException] = []
 
     def work(part: int) -> None:
-        try:
-            for turn in range(6):
-                for run in runs:
-                    claim = ask(registry, run, f"{part}{turn}", station=f"s{part}")
-                    if isinstance(claim, Claim):
-                        issue(registry, claim)
-                        registry.release(claim, "open")
-            registry.drop_session(f"s{part}")
-        except BaseException as error:
-            troubles.append(error)
+        for turn in range(6):
+            for run in runs:
+                claim = ask(registry, run, f"{part}{turn}", station=f"s{part}")
+                if isinstance(claim, Claim):
+                    issue(registry, claim)
+                    registry.release(claim, "open")
+        registry.drop_session(f"s{part}")
 
-    threads = [threading.Thread(target=work, args=(part,)) for part in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert troubles == []
+    with ThreadPoolExecutor(8) as eight:
+        list(eight.map(work, range(8)))
     for run in runs:
         registry.end_run(run.id)
     assert in_force(registry) == set()
@@ -229,7 +222,7 @@ def test_what_an_edited_manifest_does_not_want_is_revoked_if_no_board_has_it(
 
 
 def test_what_two_transactions_wait_for_in_a_ring_is_done_again(postgres_url: str) -> None:
-    """The other one holds the device and then wants the claim; ours has them the other way round."""
+    """The other one has the device and then wants the claim; ours takes them the other way."""
     registry = Registry.create(postgres_url)
     claim = got(ask(registry, plan(registry, Planned("pump-1")), "u1"))
     troubles: list[Error] = []

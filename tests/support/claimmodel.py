@@ -26,9 +26,23 @@ class Slot:
 
 @dataclass
 class Device:
+    """`certificates` are in force; `fresh` are those of them that no board has got."""
+
     state: str = "planned"
     unique: str | None = None
     changed: int = 0
+    certificates: set[str] = field(default_factory=set)
+    fresh: set[str] = field(default_factory=set)
+    last: str = ""
+
+    def issue(self, serial: str) -> None:
+        self.last = serial
+        self.certificates.add(serial)
+        self.fresh.add(serial)
+
+    def forsake(self) -> None:
+        self.certificates -= self.fresh
+        self.fresh = set()
 
 
 @dataclass
@@ -52,17 +66,43 @@ class Model:
     now: float = 0.0
     tick: int = 0
     number: int = 0
+    over: bool = False
 
-    def sweep(self) -> None:
-        self.drop(lambda lease: lease.expires <= self.now)
+    def sweep(self, session: str, unique: str) -> None:
+        """Before a session asks for a board: its own claims stay, but on this very board."""
+        self.drop(
+            lambda lease: (
+                lease.expires <= self.now and (lease.session != session or lease.unique == unique)
+            )
+        )
 
     def drop(self, which: Callable[[Lease], bool]) -> None:
         gone = [device for device, lease in self.leases.items() if which(lease)]
         self.tick += bool(gone)
         for device in gone:
-            slot = self.slots[self.leases.pop(device).slot]
-            slot.status = "proved" if self.devices[device].state == "proved" else "open"
-            slot.changed = self.tick
+            self.give_back(device, "open")
+
+    def give_back(self, device: str, status: str) -> None:
+        slot, known = self.slots[self.leases.pop(device).slot], self.devices[device]
+        if status == "open" and known.state == "proved":
+            status = "proved"
+        slot.status, slot.changed = status, self.tick
+        if self.over and status != "proved":
+            known.forsake()
+
+    def end(self) -> None:
+        self.over = True
+        for name, device in self.devices.items():
+            if name not in self.leases and name in {slot.device for slot in self.slots}:
+                device.forsake()
+
+    def change(self, name: str, state: str, unique: str) -> None:
+        device = self.devices[name]
+        device.state, device.unique, device.changed = state, unique, self.tick
+        if state == "written":
+            device.certificates &= {device.last}
+        if state in ON_BOARD:
+            device.fresh = set()
 
     def claim(self, unique: str, kinds: Sequence[str]) -> tuple[int, str] | str:
         """The slot and the device, or the reason of the refusal; nothing is changed."""
@@ -81,11 +121,13 @@ class Model:
             if own and slot.device == own and slot.wanted is None and slot.board in (None, *kinds):
                 return n, own
         if self.rule and (self.most is None or len(self.slots) < self.most):
-            return len(self.slots), own or self.fresh()
+            return len(self.slots), own or self.fresh(unique)
         n = self.free(unique, kinds)
         if n is None:
             return self.refusal(unique, kinds)
-        return n, (own if own and self.rule else self.slots[n].device)
+        slot = self.slots[n]
+        passed_on = "{unique_id}" in (self.rule or "") and slot.unique != unique
+        return n, (own if own and self.rule else self.fresh(unique) if passed_on else slot.device)
 
     def free(self, unique: str, kinds: Sequence[str]) -> int | None:
         fits = [
@@ -122,7 +164,9 @@ class Model:
         name = min(mine)[1] if mine else None
         return None if name in self.leases else name
 
-    def fresh(self) -> str:
+    def fresh(self, unique: str) -> str:
+        if self.rule == "n-{unique_id}":
+            return f"n-{unique}"
         number = self.number
         while True:
             number += 1

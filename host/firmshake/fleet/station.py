@@ -100,6 +100,7 @@ class Station:
     _counted_s: float = 0.0
     _idle_s: float | None = None
     _said: bool = False
+    _looked: bool = False
 
     def __post_init__(self) -> None:
         self._renewed_s = _awake()
@@ -123,6 +124,7 @@ class Station:
     def _take(self, crew: Crew, looks: Iterable[Look]) -> None:
         """Note what was plugged in and unplugged, and begin what may begin."""
         for seen in looks:
+            self._looked = True
             if seen.trouble:
                 self.view.note(f"can't look for boards: {seen.trouble}")
                 continue
@@ -340,7 +342,7 @@ class Station:
     def _is_over(self) -> bool:
         """Whether nothing more is wanted, or nobody plugs in what is."""
         at_work = any(not place.is_done for place in self._places.values())
-        if at_work or self.wanted.endless or self._owed:
+        if at_work or self.wanted.endless or self._owed or not self._looked:
             self._idle_s, self._said = None, False
             return False
         left = self._tally.left

@@ -294,9 +294,9 @@ def _worked(
         if run.wanted is None:
             opened.registry.end_run(run.id)
         if working.superseded:
+            many = "certificate was" if working.superseded == 1 else "certificates were"
             click.echo(
-                f"{working.superseded} earlier certificates were revoked: `firmshake ca crl` tells"
-                " the broker",
+                f"{working.superseded} earlier {many} revoked: `firmshake ca crl` tells the broker",
                 err=True,
             )
 
