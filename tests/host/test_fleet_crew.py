@@ -101,7 +101,7 @@ def test_one_that_never_stops_is_heard_in_parts(ends: Ends) -> None:
 
 
 def test_one_that_does_not_listen_talks_nonsense(ends: Ends) -> None:
-    wire, pipe = ends
+    wire, _pipe = ends
     while not wire.has_more:
         wire.send({"text": "x" * 10_000})
     with pytest.raises(Nonsense):

@@ -105,16 +105,19 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
     max_leaves=6,
 )
-_TOLD = st.fixed_dictionaries(
-    {"tell": st.sampled_from(["words", "reached", "writing", "stage", "x"]) | _JSON},
-    optional={
-        "text": _TEXT | _JSON,
-        "done": _NUMBER | _JSON,
-        "total": _NUMBER | _JSON,
-        "stage": st.sampled_from(["look", "wifi", "ready", "boot"]) | _JSON,
-        "verdict": _TEXT | _JSON,
-        "fix": _TEXT | _JSON,
+_FIELDS = {
+    "words": {"text": _TEXT | _JSON},
+    "reached": {"stage": st.sampled_from(["look", "proof"]) | _TEXT | _JSON},
+    "writing": {"done": _NUMBER | _JSON, "total": _NUMBER | _JSON},
+    "stage": {
+        "stage": st.sampled_from(["wifi", "ready", "boot"]) | _TEXT | _JSON,
+        "verdict": st.just("") | _TEXT | _JSON,
+        "fix": st.just("") | _TEXT | _JSON,
     },
+    "x": {},
+}
+_TOLD = st.sampled_from(sorted(_FIELDS)).flatmap(
+    lambda tell: st.fixed_dictionaries({"tell": st.just(tell), **_FIELDS[tell]})
 )
 
 

@@ -54,7 +54,9 @@ class Wire:
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
 
     def send(self, fields: Mapping[str, Any]) -> None:
-        """Say something; nothing happens where nobody is there."""
+        """Say something; nothing happens where nobody is there, or nobody listens."""
+        if self._is_deaf:
+            return
         data = message.encode(fields)
         self._unsent += _LENGTH.pack(len(data)) + data
         self.flush()

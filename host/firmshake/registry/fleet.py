@@ -19,7 +19,7 @@ from firmshake.registry import (
     unwritten,
 )
 from firmshake.registry.database import CLAIM, READ, WRITE, Conflict, Database, repeated
-from firmshake.registry.fleetclaim import Asking, Refused, Taken, Unordered
+from firmshake.registry.fleetasking import Asking, Refused, Taken, Unordered
 from firmshake.registry.fleetrecord import (
     Claim,
     Diagnosis,

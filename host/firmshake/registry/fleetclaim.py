@@ -6,60 +6,23 @@ others have locked.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, exists, or_, select, update
 
 from firmshake import idrule
-from firmshake.registry import claims, numbering, unwritten
-from firmshake.registry.database import insert
+from firmshake.registry import claims, fleetbind, numbering
+from firmshake.registry.fleetasking import Asking, Refused, Unordered
 from firmshake.registry.fleetrecord import Claim, Refusal
 from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
-from firmshake.registry.schema import DEVICES, HISTORY
+from firmshake.registry.schema import DEVICES
 
 _S = SLOTS.c
 
 
 # of a device whose identity is on a board
 _ON_BOARD = ("written", "proved")
-
-
-class Taken(Exception):
-    """Another was quicker: what it did can be seen now, and the rules be gone through anew."""
-
-
-class Unordered(Exception):
-    """What comes next needs WRITE's lock, which is taken before all others."""
-
-
-class Refused(Exception):
-    """That nothing of this transaction is to stay, for that reason."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.words)
-        self.refusal = refusal
-
-
-@dataclass(frozen=True)
-class Asking:
-    """Who asks for what. `boards` are the names of the table of boards that this one may be.
-
-    `seconds` is the database's time, in seconds since 1970. `ordered`: WRITE's lock was taken.
-    """
-
-    run: int
-    unique_id: str
-    boards: Sequence[str]
-    station: str
-    session: str
-    lease_s: float
-    now: datetime
-    seconds: float
-    ordered: bool
 
 
 # a slot, with the id of the device that the board is to become
@@ -75,7 +38,7 @@ def claim(connection: Connection, asking: Asking) -> Claim | Refusal:
     if held is not None:
         return _busy(f"the board {asking.unique_id}", held)
     chosen = _choose(connection, asking)
-    return chosen if isinstance(chosen, Refusal) else _bind(connection, asking, *chosen)
+    return chosen if isinstance(chosen, Refusal) else fleetbind.bind(connection, asking, *chosen)
 
 
 def _choose(connection: Connection, asking: Asking) -> _Choice | Refusal:
@@ -243,43 +206,6 @@ def _givable(asking: Asking, states: Sequence[str]) -> Iterator[ColumnElement[bo
     """
     yield ~exists().where(_elsewhere(asking, _S.device_id, states))
     yield ~exists().where(CLAIMS.c.device_id == _S.device_id)
-
-
-def _bind(connection: Connection, asking: Asking, slot: Row[Any], device_id: str) -> Claim:
-    bound = {"device_id": device_id, "unique_id": asking.unique_id, "status": "held"}
-    changed = update(SLOTS).where(_S.id == slot.id).values(**bound, changed_at=asking.now)
-    connection.execute(changed)
-    if slot.device_id not in (None, device_id):
-        _leave(connection, asking, slot.device_id)
-    _plan_device(connection, asking, device_id)
-    token = secrets.token_hex(16)
-    row = {"device_id": device_id, "unique_id": asking.unique_id, "slot": slot.id}
-    row |= {"run": asking.run, "station": asking.station, "session": asking.session}
-    row |= {"token": token, "expires_at": asking.seconds + asking.lease_s}
-    put = insert(connection, CLAIMS).values(row).on_conflict_do_nothing()
-    if connection.execute(put.returning(CLAIMS.c.token)).scalar() is None:
-        raise Taken
-    query = select(DEVICES.c.state).where(DEVICES.c.device_id == device_id)
-    state = connection.execute(query).scalar_one()
-    return Claim(device_id, asking.unique_id, token, slot.id, slot.line, slot.profile, state)
-
-
-def _leave(connection: Connection, asking: Asking, device_id: str) -> None:
-    """Nobody goes on with that device: what its board was to get and has not got is revoked."""
-    if asking.ordered:
-        unwritten.revoke(connection, asking.now, [device_id])
-    elif connection.execute(unwritten.serials([device_id], asking.now)).first() is not None:
-        raise Unordered
-
-
-def _plan_device(connection: Connection, asking: Asking, device_id: str) -> None:
-    """Have a row for the device, so that nobody else gives its id."""
-    row: dict[str, Any] = {"device_id": device_id, "state": "planned"}
-    row |= {"created_at": asking.now, "changed_at": asking.now}
-    put = insert(connection, DEVICES).values(row).on_conflict_do_nothing()
-    if connection.execute(put.returning(DEVICES.c.device_id)).scalar() is not None:
-        change = {"at": asking.now, "device_id": device_id, "state": "planned"}
-        connection.execute(HISTORY.insert().values(change))
 
 
 def _refusal(connection: Connection, asking: Asking, rule: str | None) -> Refusal:

@@ -66,15 +66,12 @@ def of_runs(runs: Sequence[int]) -> Select[Any]:
     )
 
 
-def given_up(runs: Sequence[int]) -> Select[Any]:
+def given_up(runs: Sequence[int], unfinished: Sequence[int]) -> Select[Any]:
     """Return the question for those of them that no run wants which has not ended."""
     other = SLOTS.alias("other")
-    wanted = exists().where(
-        RUNS.c.ended_at.is_(None),
-        other.c.run == RUNS.c.id,
-        other.c.device_id == SLOTS.c.device_id,
-    )
-    return of_runs(runs).where(~wanted)
+    # by the runs' numbers: else SQLite reads all slots for each of these
+    theirs = (other.c.run.in_(unfinished), other.c.device_id == SLOTS.c.device_id)
+    return of_runs(runs).where(~exists().where(*theirs))
 
 
 def end(connection: Connection, at: datetime, run: int) -> None:
@@ -92,7 +89,10 @@ def replaced(connection: Connection, by: RunRecord) -> list[int]:
 def replace(connection: Connection, at: datetime, runs: Sequence[int]) -> None:
     """Note that these runs are over, of whose devices others may be wanted still."""
     _note(connection, at, runs)
-    revoke(connection, at, given_up(runs))
+    unfinished = list(
+        connection.execute(select(RUNS.c.id).where(RUNS.c.ended_at.is_(None))).scalars()
+    )
+    revoke(connection, at, given_up(runs, unfinished))
 
 
 def released(connection: Connection, at: datetime, devices: Sequence[str], runs: set[int]) -> None:
