@@ -207,3 +207,13 @@ def test_proved_boards_stay_proved_while_they_are_looked_at_again(tmp_path: Path
             totals = [row for row in fleetdesk.said(again) if row["event"] == "totals"]
             assert totals[-1]["proved"] == 1
             assert [device.state for device in bench.devices()] == ["proved"]
+
+
+def test_no_code_is_taken_from_the_folder_in_which_it_runs(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    for name in ("json", "serial", "littlefs", "esptool", "firmshake"):
+        (made.root / f"{name}.py").write_text(f"open({str(tmp_path / 'taken')!r}, 'w')\n")
+    with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", 1) as bench:
+        done = bench.run("run", "--count", "1", "--plain")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert not (tmp_path / "taken").exists()

@@ -415,8 +415,10 @@ class Machine(RuleBasedStateMachine):
 
     def begun(self) -> tuple[Model, int]:
         if self.rule_for:
-            run = self.registry.open_run("m", self.rule_for, 3)
-            return Model([], {}, self.rule_for, 3), run.id
+            # one slot that goes from board to board, or more of them
+            most = 1 if "unique_id" in self.rule_for else 3
+            run = self.registry.open_run("m", self.rule_for, most)
+            return Model([], {}, self.rule_for, most), run.id
         slots = [
             Slot("a"),
             Slot("b", board="esp32"),

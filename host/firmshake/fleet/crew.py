@@ -13,7 +13,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
@@ -25,6 +25,8 @@ from firmshake.fleet import worker
 from firmshake.fleet.wire import Wire
 from firmshake.fleet.worker import Job
 
+# https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH
+_SAFE_PATH = "PYTHONSAFEPATH"
 # what every worker needs, and what is slow to load
 _PRELOADED = [
     "firmshake.fleet.worker",
@@ -110,6 +112,20 @@ def _death(status: int) -> Dead:
     return Dead(f"its process ended by a fault ({name})", is_killed=False)
 
 
+@contextlib.contextmanager
+def _begun_cleanly() -> Iterator[None]:
+    """What is begun here inherits no secret, and takes no code from the folder that we are in."""
+    with interrupts.held(), inherited.without_secrets(os.environ):
+        before = os.environ.get(_SAFE_PATH)
+        os.environ[_SAFE_PATH] = "1"
+        try:
+            yield
+        finally:
+            del os.environ[_SAFE_PATH]
+            if before is not None:
+                os.environ[_SAFE_PATH] = before
+
+
 class Crew:
     """Hires workers, who do `work`; a context manager that leaves none behind."""
 
@@ -122,7 +138,7 @@ class Crew:
         self._esptool: socket.socket | None = None
 
     def __enter__(self) -> Crew:
-        with interrupts.held(), inherited.without_secrets(os.environ):
+        with _begun_cleanly():
             forkserver.ensure_running()
         self._esptool = self._open.enter_context(esptool_runs.parent(flash.environment()))
         return self
@@ -143,7 +159,8 @@ class Crew:
             target=self._work, args=(job, pipe, end, self._esptool), daemon=True
         )
         hand = Hand(process, Wire(ours), line)
-        with interrupts.held():
+        # the process that forks workers is begun anew where somebody has killed it
+        with _begun_cleanly():
             process.start()
             self._hands.append(hand)
         pipe.close()
