@@ -27,15 +27,7 @@ from firmshake.fleet.worker import Job
 
 # https://docs.python.org/3/using/cmdline.html#envvar-PYTHONSAFEPATH
 _SAFE_PATH = "PYTHONSAFEPATH"
-# what every worker needs, and what is slow to load
-_PRELOADED = [
-    "firmshake.fleet.worker",
-    "firmshake.bundle",
-    "firmshake.circuitpython",
-    "serial.rfc2217",
-    "littlefs",
-    "cryptography.hazmat.primitives.asymmetric.ec",
-]
+_PRELOADED = ["firmshake.fleet.warm"]
 # for what was killed to be gone; a process that the kernel holds in a driver may take longer
 _END_S = 0.5
 # between the end of what a worker says and its own end
