@@ -1,8 +1,8 @@
-"""The registry of a large fleet, in a SQLite file and in PostgreSQL: plans, status, claims.
+"""The registry of a large fleet, in a SQLite file and in PostgreSQL: plans, status, devices.
 
 PostgreSQL is a real server on this machine, reached by a socket, with its own settings for what a
-power cut may lose (nothing). Claims are whole ones: claimed, and given back. As a program, this
-file is a station that claims.
+power cut may lose (nothing). Devices go through their whole life: claimed, certified, written,
+proved, given back. As a program, this file is a station that does that.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from typing import Any
 
 from sqlalchemy import text
 
+from firmshake.ca import certificate
+from firmshake.ca.authority import create
 from firmshake.fleet.planned import Planned
 from firmshake.registry import Claim, Registry
 
 FEW, MANY = 100_000, 1_000_000
-CLAIMS = 400
+DEVICES = 400
 # what a server does that is to keep what it said is kept
 SAFE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "autovacuum": "on"}
 
@@ -65,7 +67,8 @@ def _measured(where: str, place: Place, count: int) -> dict[str, str]:
     if count == FEW:
         for stations in (1, 8):
             rate = _rate(place, run.id, stations)
-            name = f"{where}, claims by {stations} station{'s' * (stations > 1)}"
+            many = f"{stations} station{'s' * (stations > 1)}"
+            name = f"{where}, devices from claim to proof by {many}"
             figures[name] = f"{rate:,.0f} a second"
     return figures
 
@@ -97,8 +100,8 @@ def _age(registry: Registry, place: Place) -> None:
 
 
 def _rate(place: Place, run: int, stations: int) -> float:
-    """Claims a second of all stations together, from when all are ready."""
-    command = [sys.executable, __file__, str(place), str(run), str(CLAIMS // stations)]
+    """Devices a second of all stations together, from when all are ready."""
+    command = [sys.executable, __file__, str(place), str(run), str(DEVICES // stations)]
     children = [
         subprocess.Popen([*command, str(number)], stdin=-1, stdout=-1, text=True)
         for number in range(stations)
@@ -114,13 +117,16 @@ def _rate(place: Place, run: int, stations: int) -> float:
     said = [child.communicate()[0] for child in children]
     took = time.perf_counter() - began
     ids = [device for text in said for device in text.split()]
-    assert len(ids) == len(set(ids)) == CLAIMS, len(set(ids))
-    return CLAIMS / took
+    assert len(ids) == len(set(ids)) == DEVICES, len(set(ids))
+    return DEVICES / took
 
 
-def _claim(where: str, run: int, count: int, number: int) -> None:
+def _station(where: str, run: int, count: int, number: int) -> None:
     registry = Registry.open(where if "://" in where else Path(where))
     name = f"s{number}"
+    now = datetime.now(UTC)
+    _, authority = create("bench", now=now)
+    key = certificate.new_key_of("ec-p256").public_key()
     print("ready", flush=True)
     sys.stdin.readline()
     for board in range(count):
@@ -133,9 +139,15 @@ def _claim(where: str, run: int, count: int, number: int) -> None:
             lease_s=60.0,
         )
         assert isinstance(claim, Claim), claim
+        device, token = claim.device_id, claim.token
+        made = authority.certify(device, key, now=now)
+        registry.record_issued(device, made, unique_id=claim.unique_id, token=token)
+        serial = certificate.serial(made)
+        registry.set_state(device, "written", serial_number=serial, token=token)
+        registry.set_state(device, "proved", "ready", token=token)
         registry.release(claim, "proved")
         print(claim.device_id)
 
 
 if __name__ == "__main__":
-    _claim(sys.argv[1], *map(int, sys.argv[2:]))
+    _station(sys.argv[1], *map(int, sys.argv[2:]))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -100,7 +99,7 @@ def bench(
             told = json.loads(process.stdout.readline())
             yield Bench(made, runtime, tuple(told["boards"]), process.pid)
         finally:
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             process.wait(30)
 
 
