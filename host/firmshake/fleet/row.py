@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 # "working": it has a process. "refused": it is not wanted here, such as one that no line of the
-# manifest names; nothing was written to it. "gone": it was unplugged before it was done.
+# manifest names; it got no identity, and at most stock firmware to be asked who it is. "gone": it was
+# unplugged before it was done.
 BoardState = Literal["waiting", "working", "proved", "failed", "refused", "gone"]
 
 # what a board is in before there is any work on it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import sys
@@ -14,18 +13,19 @@ from typing import TYPE_CHECKING
 import click
 
 from firmshake.cli import opening, parameters
+from firmshake.cli.fleet import begun
 from firmshake.cli.parameters import Seconds
 from firmshake.errors import Error
 from firmshake.fleet.row import Totals
 from firmshake.proof import PROOF_S
 
 if TYPE_CHECKING:  # slow to load, and usage is checked first
-    from firmshake.boards.row import Row
     from firmshake.cli.fleetview import Kind
+    from firmshake.fleet.desk import Counter
     from firmshake.fleet.manifest import Manifest
+    from firmshake.fleet.station import Station
     from firmshake.fleet.worker import Job
     from firmshake.project import Project
-    from firmshake.registry import Registry
     from firmshake.registry.fleetrecord import RunRecord
 
 _MOST = 1_000_000
@@ -33,8 +33,6 @@ _MOST_JOBS = 256
 # boards wait for bytes most of the time; each worker takes some 20 MB
 _JOBS = 32
 _LONGEST_S = 86400
-# in the project's folder: who worked there last
-_SESSION_FILE = "fleet.session"
 
 
 @click.command()
@@ -128,36 +126,30 @@ def command(
     has failed; begun again, with the same manifest or with --resume, it goes on where it was.
     """
     from firmshake import boardfiles, exclusive, project
+    from firmshake.cli import fleetview
     from firmshake.fleet import sight
+    from firmshake.fleet.station import Station, Wanted
 
     _check_usage(manifest, count, prefix, station, resume)
     _check_ports(named, station)
     fleet = project.load(folder)
     boardfiles.check(fleet)
     places, registry = opening.parts(fleet)
+    run = read = None
     if resume:
-        run, read = _resumed(fleet, registry)
-    else:
-        read = _read(manifest, fleet, as_json) if manifest is not None else None
-        run = None
+        run, read = begun.resumed(fleet, registry)
+    elif manifest is not None:
+        read = begun.read(manifest, fleet, as_json)
     opened = opening.open_loaded(fleet, places, registry, passphrase_fd)
     with exclusive.folder(fleet.root):
         if run is None:
-            run = _planned(fleet, registry, manifest, read, count, prefix)
+            run = begun.planned(fleet, registry, manifest, read, count, prefix)
         registry.reopen(run.id)
-        totals = _worked(
-            opened,
-            run,
-            read,
-            _jobs(fleet, via, timeout, force),
-            timeout,
-            jobs,
-            station,
-            wait_s,
-            sight.of(fleet, named),
-            "json" if as_json else "plain" if plain else "auto",
-            bell,
-        )
+        wanted = Wanted(_jobs(fleet, via, timeout, force), jobs, timeout, station, wait_s)
+        kind: Kind = "json" if as_json else "plain" if plain else "auto"
+        with fleetview.view(kind, bell=bell) as view:
+            counter = _counter(opened, run, read)
+            totals = _worked(Station(counter, wanted, view, sight.of(fleet, named)))
         done = totals.wanted is not None and totals.proved >= totals.wanted
         if done:
             registry.end_run(run.id)
@@ -198,54 +190,6 @@ def _check_usage(
         )
 
 
-def _read(path: Path, fleet: Project, as_json: bool) -> Manifest:
-    """The manifest; where it is wrong, all that is wrong with it is printed first."""
-    from firmshake.cli.fleet import check
-    from firmshake.fleet.problem import BadManifest
-
-    try:
-        return check.read(path, fleet)
-    except BadManifest as error:
-        check.print_problems(error.problems, as_json)
-        raise Error("nothing was done: mend the manifest and run the same command again") from None
-
-
-def _resumed(fleet: Project, registry: Registry) -> tuple[RunRecord, Manifest | None]:
-    run = registry.last_run()
-    if run is None:
-        raise Error(
-            "there is no run to resume: all are finished",
-            hint="firmshake fleet status shows the devices",
-        )
-    if run.manifest is None:
-        return run, None
-    read = _read(Path(run.manifest), fleet, as_json=False)
-    if read.digest != run.digest:
-        raise Error(
-            f"the manifest {run.manifest} is not as it was when the run was begun",
-            hint=f"run it as it is now, which leaves proved devices as they are: firmshake fleet"
-            f" run {run.manifest}",
-        )
-    return run, read
-
-
-def _planned(
-    fleet: Project,
-    registry: Registry,
-    path: Path | None,
-    read: Manifest | None,
-    count: int | None,
-    prefix: str | None,
-) -> RunRecord:
-    if path is not None and read is not None:
-        return registry.plan(read.name, read.digest, str(path.resolve()), read.planned)
-    if prefix is not None:
-        rule = prefix + "-{number:06}"
-    else:
-        rule = f"{fleet.prefix}-{{unique_id}}" if fleet.prefix else "{unique_id}"
-    return registry.open_run(prefix or fleet.name, rule, count)
-
-
 def _jobs(fleet: Project, via: str | None, timeout: float, force: bool) -> Callable[[str], Job]:
     from firmshake.fleet.worker import Job
 
@@ -255,27 +199,14 @@ def _jobs(fleet: Project, via: str | None, timeout: float, force: bool) -> Calla
     return job
 
 
-def _worked(
-    opened: opening.Opened,
-    run: RunRecord,
-    read: Manifest | None,
-    job: Callable[[str], Job],
-    proof_s: float,
-    jobs: int,
-    station: bool,
-    wait_s: float | None,
-    look: Callable[[], Sequence[Row]],
-    kind: Kind,
-    bell: bool,
-) -> Totals:
-    from firmshake.cli import fleetview
+def _counter(opened: opening.Opened, run: RunRecord, read: Manifest | None) -> Counter:
     from firmshake.fleet.desk import Counter
-    from firmshake.fleet.station import LEASE_S, Station, Wanted
+    from firmshake.fleet.station import LEASE_S
 
-    planned = read.planned if read is not None else ()
     session = f"{os.getpid()}-{token_hex(8)}"
-    _take_over(opened, session)
-    counter = Counter(
+    begun.take_over(opened.fleet.root, opened.registry, session)
+    planned = read.planned if read is not None else ()
+    return Counter(
         project=opened.fleet,
         authority=opened.authority,
         registry=opened.registry,
@@ -285,27 +216,17 @@ def _worked(
         lease_s=LEASE_S,
         settings={one.line: one.settings for one in planned if one.settings},
     )
-    wanted = Wanted(job, jobs, proof_s, endless=station, wait_s=wait_s)
+
+
+def _worked(station: Station) -> Totals:
+    """Let it work to its end, and say what has to be done then."""
     try:
-        with fleetview.view(kind, bell=bell) as view:
-            working = Station(counter, wanted, view, look)
-            return working.work()
+        return station.work()
     finally:
+        run, registry = station.counter.run, station.counter.registry
         if run.wanted is None:
-            opened.registry.end_run(run.id)
-        if working.superseded:
-            many = "certificate was" if working.superseded == 1 else "certificates were"
-            click.echo(
-                f"{working.superseded} earlier {many} revoked: `firmshake ca crl` tells the broker",
-                err=True,
-            )
-
-
-def _take_over(opened: opening.Opened, session: str) -> None:
-    """Free what the last process in this folder had claimed, and did not live to give back."""
-    from firmshake import newfile
-
-    path = opened.fleet.root / _SESSION_FILE
-    with contextlib.suppress(FileNotFoundError):
-        opened.registry.drop_session(path.read_text(encoding="utf-8").strip())
-    newfile.replace(path, f"{session}\n".encode())
+            registry.end_run(run.id)
+        if count := station.superseded:
+            many = "certificate was" if count == 1 else "certificates were"
+            said = f"{count} earlier {many} revoked: `firmshake ca crl` tells the broker"
+            station.view.note(said)
