@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 # "working": it has a process. "refused": it is not wanted here, such as one that no line of the
-# manifest names; it got no identity, and at most stock firmware to be asked who it is. "gone": it was
+# manifest names; it got no identity, at most stock firmware to be asked who it is. "gone": it was
 # unplugged before it was done.
 BoardState = Literal["waiting", "working", "proved", "failed", "refused", "gone"]
 
