@@ -99,12 +99,12 @@ def key_on(board: VirtualBoard) -> bytes:
     region = partitions.filesystem_region(table, len(raw))
     context = UserContext(region.size)
     context.buffer[:] = raw[region.offset : region.offset + region.size]
+    # the board's own LittleFS writes a newer version of the disk than ours does
+    parameters = {**asdict(image.ESP32), "disk_version": 0}
     filesystem = LittleFS(
-        context=context,
-        block_count=region.block_count,
-        **asdict(image.ESP32),
-        mount=True,
+        context=context, block_count=region.block_count, mount=False, **parameters
     )
+    filesystem.mount()
     with filesystem.open("/firmshake/key.der", "rb") as file:
         return bytes(file.read())
 

@@ -214,7 +214,7 @@ class Unplugged(Notes):
             self._board.unplug()
 
 
-def test_a_board_that_was_proved_is_not_when_it_goes_away_the_second_time(
+def test_a_board_that_was_proved_stays_so_when_it_goes_away_the_second_time(
     made: Project, tmp_path: Path, device_id: str, quick: None
 ) -> None:
     with WAYS["repl"](tmp_path) as (board, wish, _):
@@ -223,7 +223,7 @@ def test_a_board_that_was_proved_is_not_when_it_goes_away_the_second_time(
             provisioned(made, wish, Unplugged(board))
         device = Registry.open(made.registry_path).device(device_id)
         assert device is not None
-        assert device.state == "failed"
+        assert device.state == "proved"
         board.replug()
         mended(made, wish, device_id)
 

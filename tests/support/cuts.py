@@ -76,6 +76,7 @@ def _fleet(folder: Path) -> None:
     """The registry's part of a run: what a station does for boards that are plugged in."""
     desk = kills.opened(folder)
     planned = [Planned(name, board) for name, board in UNIQUE.items()]
+    desk.registry.drop_session(_STATION["session"])
     run = desk.registry.plan("line", "0" * 64, "line.csv", planned)
     for board in UNIQUE.values():
         claim = desk.registry.claim(run.id, unique_id=board, **_STATION)
