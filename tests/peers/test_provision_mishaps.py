@@ -19,7 +19,7 @@ from firmshake.errors import Error
 from firmshake.event import Event
 from firmshake.project import Project
 from firmshake.registry import Registry
-from firmshake.virtual import VirtualBoard, Wifi
+from firmshake.virtual import VirtualBoard, Wifi, standin_firmware
 from firmshake.ways.choose import Wish
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
@@ -140,10 +140,16 @@ def test_a_registry_that_may_not_be_written(made: Project, board: VirtualBoard, 
     assert states(made) == []
 
 
-def test_a_limit_on_the_size_of_files(made: Project, board: VirtualBoard) -> None:
+def test_a_limit_on_the_size_of_files(made: Project, tmp_path: Path) -> None:
     """The registry can still be written, what esptool is to be given cannot."""
-    limit = ["prlimit", f"--fsize={made.registry_path.stat().st_size + 4096}"]
-    done = desk.firmshake("provision", board.url, cwd=made.root, within=limit)
+    file = tmp_path / "firmware.bin"
+    file.write_bytes(standin_firmware())
+    size = made.registry_path.stat().st_size
+    assert file.stat().st_size > size + 8192
+    limit = ["prlimit", f"--fsize={size + 8192}"]
+    with VirtualBoard(wifi=AIR, blank=True, faster_than_life=True) as board:
+        words = ("provision", board.url, "--firmware", str(file))
+        done = desk.firmshake(*words, cwd=made.root, within=limit)
     assert desk.complaint(done) == (
         "file too large",
         "free some space, then run the same command again",
