@@ -143,7 +143,7 @@ def test_a_registry_that_may_not_be_written(made: Project, board: VirtualBoard, 
 def test_a_limit_on_the_size_of_files(made: Project, tmp_path: Path) -> None:
     """The registry can still be written, what esptool is to be given cannot."""
     file = tmp_path / "firmware.bin"
-    file.write_bytes(standin_firmware())
+    file.write_bytes(standin_firmware() + bytes(1 << 18))
     size = made.registry_path.stat().st_size
     assert file.stat().st_size > size + 8192
     limit = ["prlimit", f"--fsize={size + 8192}"]
