@@ -63,20 +63,20 @@ def _fields(value: RunRecord | Status | None) -> dict[str, object]:
 def _print(
     console: Console, run: RunRecord | None, status: Status, stages: Mapping[str, int]
 ) -> None:
-    console.print(_table("devices", status.devices))
+    _show(console, "devices", status.devices)
     if run is not None:
         wanted = "without an end" if run.wanted is None else f"{run.wanted:,} wanted"
         ended = "" if run.ended_at is None else f", ended {run.ended_at:%Y-%m-%d %H:%M} UTC"
         title = f"run {run.id}: {printable(run.name)}, {wanted}{ended}"
-        console.print(_table(title, status.slots))
+        _show(console, title, status.slots)
     if status.verdicts:
         verdicts = {name or _NO_VERDICT: count for name, count in status.verdicts.items()}
-        console.print(_table("failed, by verdict", verdicts))
+        _show(console, "failed, by verdict", verdicts)
     if status.stations:
-        console.print(_table("boards at work, by station", status.stations))
+        _show(console, "boards at work, by station", status.stations)
     if stages:
         title = "what boards said last: failures, by stage (firmshake fleet watch)"
-        console.print(_table(title, stages, bars=True))
+        _show(console, title, stages, bars=True)
     for change in status.changes[:_CHANGES]:
         verdict = f"  {printable(change.verdict)}" if change.verdict else ""
         line = Text(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.device_id}  ")
@@ -84,8 +84,10 @@ def _print(
         console.print(line.append(verdict))
 
 
-def _table(title: str, counts: Mapping[str, int], *, bars: bool = False) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, show_header=False)
+def _show(console: Console, title: str, counts: Mapping[str, int], *, bars: bool = False) -> None:
+    # above and not in the table, which would break it to its own width
+    console.print(Text(title, "bold"))
+    table = Table(box=box.SIMPLE, show_header=False)
     table.add_column(justify="right")
     table.add_column(overflow="fold")
     if bars:
@@ -94,4 +96,4 @@ def _table(title: str, counts: Mapping[str, int], *, bars: bool = False) -> Tabl
     for name, count in counts.items():
         bar = [ProgressBar(most, count, _BAR, complete_style="red")] if bars else []
         table.add_row(f"{count:,}", Text(printable(name), _STYLES.get(name, "")), *bar)
-    return table
+    console.print(table)
