@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmshake.boards import bench, discover, ports
+from firmshake.boards import bench, discover, plugged, ports
 from firmshake.boards.bench import Announcement, Sight
 from firmshake.boards.row import Row
 from firmshake.boards.seen import Usb
@@ -190,10 +190,10 @@ def test_what_makes_no_sense_is_not_announced(value: object) -> None:
 def test_one_virtual_board_is_the_board_that_is_meant_and_of_two_one_is_named() -> None:
     with closing(Announcement()) as announcement:
         announcement.tell([ESP])
-        assert choose.only(choose._rows()) == "rfc2217://127.0.0.1:4001"
+        assert choose.only(plugged.rows()) == "rfc2217://127.0.0.1:4001"
         announcement.tell([ESP, PICO])
         with pytest.raises(Error, match="several boards"):
-            choose.only(choose._rows())
+            choose.only(plugged.rows())
 
 
 def test_a_named_port_of_a_virtual_board_is_known() -> None:

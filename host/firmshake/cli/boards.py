@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from firmshake.boards import bench, discover, drives, ports
+from firmshake.boards import discover, drives, plugged, ports
 from firmshake.boards import row as rows
 from firmshake.boards.row import Change, Row
 from firmshake.cli import parameters
@@ -77,12 +77,10 @@ def command(wanted: tuple[str, ...], folder: Path, probe: bool, watch: bool, as_
 
 def _look(wanted: Sequence[str]) -> list[Row]:
     if not wanted:
-        return discover.rows(
-            [*ports.attached(), *bench.announced()], [*drives.attached(), *bench.announced_drives()]
-        )
+        return plugged.rows()
     folders = [name for name in wanted if Path(name).is_dir()]
     names = [name for name in wanted if name not in folders]
-    seen = [*drives.attached(), *bench.announced_drives()] if folders else []
+    seen = plugged.drives() if folders else []
     mounted = {drive.path: drive for drive in seen}
     found = [mounted.get(str(Path(name).resolve())) or drives.at(Path(name)) for name in folders]
     return discover.rows(ports.named(names), found)

@@ -16,13 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from firmshake.cli import opening, parameters
-from firmshake.cli.parameters import DeviceId, Seconds
+from firmshake.cli import opening, parameters, proving
+from firmshake.cli.parameters import DeviceId
 from firmshake.cli.printer import Printer
 from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.ladderview import Hanging, Line
-from firmshake.proof import PROOF_S
 from firmshake.provision import Outcome, provision
 from firmshake.wording import printable
 
@@ -36,8 +35,6 @@ WAYS = ("esptool", "repl", "uf2", "drive")
 # what USB bridges of the last ten years keep up with; esptool falls back where one does not
 _BAUD = 921600
 _SLOWEST, _FASTEST = 9600, 6_000_000
-
-_LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
 
 
 @click.command()
@@ -68,14 +65,7 @@ _LONGEST_S = 86400  # of a proof: nobody waits for a board longer than a day
     metavar="RATE",
     help="The speed to try first.",
 )
-@click.option(
-    "--timeout",
-    type=Seconds(min=1, max=_LONGEST_S),
-    default=PROOF_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long the board may take to prove itself.",
-)
+@proving.proof_time
 @click.option(
     "--replace",
     is_flag=True,

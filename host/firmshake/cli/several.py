@@ -75,12 +75,9 @@ def run(wish: Wish) -> None:
 
 def plugged() -> list[Place]:
     """Where boards are plugged in, by their first serial port, as `firmshake boards` lists them."""
-    from firmshake.boards import bench, discover, drives, ports
+    from firmshake.boards import plugged as boards
 
-    found = discover.rows(
-        [*ports.attached(), *bench.announced()], [*drives.attached(), *bench.announced_drives()]
-    )
-    return [Place(row.key, row.ports[0]) for row in found if row.ports]
+    return [Place(row.key, row.ports[0]) for row in boards.rows() if row.ports]
 
 
 class _Doors:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from firmshake.boards import bench, discover, drives, ports
+from firmshake.boards import bench, discover, plugged, ports
 from firmshake.boards.row import Row
 from firmshake.boards.seen import Port
 from firmshake.endpoint import is_loopback
@@ -18,16 +18,9 @@ def of(project: Project, named: Sequence[str]) -> Callable[[], Sequence[Row]]:
     Virtual boards are for trials: they count where the project's broker is this computer, or where
     they are named, so that no real fleet is given certificates for them.
     """
-    return _at(named) if named else _everywhere(is_loopback(project.broker.host))
-
-
-def _everywhere(with_virtual: bool) -> Callable[[], Sequence[Row]]:
-    def look() -> Sequence[Row]:
-        virtual = bench.announced() if with_virtual else []
-        folders = bench.announced_drives() if with_virtual else []
-        return discover.rows([*ports.attached(), *virtual], [*drives.attached(), *folders])
-
-    return look
+    if named:
+        return _at(named)
+    return plugged.rows if is_loopback(project.broker.host) else plugged.real_rows
 
 
 def _at(named: Sequence[str]) -> Callable[[], Sequence[Row]]:

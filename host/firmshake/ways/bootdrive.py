@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from firmshake import uf2
-from firmshake.boards import bench, discover, drives, ports
+from firmshake.boards import discover, plugged
 from firmshake.boards.drivefiles import INFO_UF2
 from firmshake.boards.row import Row
 from firmshake.errors import Error
@@ -89,7 +89,7 @@ class BootDrive:
 
     def _consoles(self) -> set[str]:
         """The serial ports that are known to be MicroPython's, at that plug if it is known."""
-        rows = discover.rows([*ports.attached(), *bench.announced()], [])
+        rows = discover.rows(plugged.ports(), [])
         found = [r for r in rows if r.state == "micropython" and self.plug in ("", r.location)]
         return {port for row in found for port in row.ports}
 
@@ -122,7 +122,7 @@ class BootDrive:
 
 
 def _drives() -> list[Row]:
-    return discover.rows([], [*drives.attached(), *bench.announced_drives()])
+    return discover.rows([], plugged.drives())
 
 
 def _plug(folder: Path) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firmshake import firmware, flash, serialport
-from firmshake.boards import bench, discover, drives, ports
+from firmshake.boards import drives, plugged
 from firmshake.boards.drivefiles import parse_boot_out, parse_info
 from firmshake.boards.row import Row
 from firmshake.boards.table import BOARDS, MICROPYTHON, Board, by_chip
@@ -65,7 +65,7 @@ class Wish:
 
 def choose(wish: Wish, watcher: Watcher) -> Way:
     """Return the way onto the board. Raises Error where there is no board, or no such way to it."""
-    target = wish.target if wish.target is not None else only(_rows())
+    target = wish.target if wish.target is not None else only(plugged.rows())
     if os.path.isdir(target):
         return _by_drive(Path(target), wish)
     row = _row_of(target) if wish.via in (None, DRIVE) else None
@@ -190,19 +190,12 @@ def _is_for_esptool(answer: Answer) -> bool:
     return running.runtime == MICROPYTHON and running.platform == "esp32"
 
 
-def _rows() -> list[Row]:
-    # several boards are several, whether real or virtual: one has to be named
-    return discover.rows(
-        [*ports.attached(), *bench.announced()], [*drives.attached(), *bench.announced_drives()]
-    )
-
-
 def _row_of(port: str) -> Row | None:
-    return next((row for row in _rows() if port in row.ports), None)
+    return next((row for row in plugged.rows() if port in row.ports), None)
 
 
 def _console_of(folder: str) -> str | None:
-    row = next((row for row in _rows() if row.drive == folder), None)
+    row = next((row for row in plugged.rows() if row.drive == folder), None)
     return row.ports[0] if row is not None and row.ports else None
 
 

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from firmshake.cli import opening, parameters
+from firmshake.cli import opening, parameters, proving
 from firmshake.cli.fleet import begun
 from firmshake.cli.parameters import Seconds
 from firmshake.errors import Error
 from firmshake.fleet.row import Totals
-from firmshake.proof import PROOF_S
 
 if TYPE_CHECKING:  # slow to load, and usage is checked first
     from firmshake.cli.fleetview import Kind
@@ -32,7 +31,6 @@ _MOST = 1_000_000
 _MOST_JOBS = 256
 # boards wait for bytes most of the time; each worker takes some 20 MB
 _JOBS = 32
-_LONGEST_S = 86400
 
 
 @click.command()
@@ -77,18 +75,11 @@ _LONGEST_S = 86400
     type=click.Choice(("esptool", "repl", "drive")),
     help="The way onto the boards. By itself: the best for what each is.",
 )
-@click.option(
-    "--timeout",
-    type=Seconds(min=1, max=_LONGEST_S),
-    default=PROOF_S,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long a board may take to prove itself.",
-)
+@proving.proof_time
 @click.option(
     "--wait",
     "wait_s",
-    type=Seconds(min=0, max=_LONGEST_S),
+    type=Seconds(min=0, max=proving.LONGEST_S),
     metavar="SECONDS",
     help="How long to wait for a board to be plugged in when there is nothing else to do. By"
     " itself: until Ctrl-C.",
