@@ -24,30 +24,32 @@ def upgrade(runtime: object, channel: object, identity: object) -> "WebSocket":
     channel.tap.deadline(identity.limit_ms)
     try:
         channel.stream.write(request.encode())
-        head, rest = _head(channel, identity.limit_ms)
+        head = _head(channel, identity.limit_ms)
     except OSError:
         raise Failure("websocket", "closed", {})
     _check(head, key)
-    return WebSocket(runtime, channel.stream, rest)
+    return WebSocket(runtime, channel.stream)
 
 
-def _head(channel: object, limit_ms: int) -> "tuple[bytes, bytes]":
-    """The HTTP answer up to its empty line, and what came behind it."""
-    got = b""
-    buf = bytearray(256)
-    while True:
-        end = got.find(b"\r\n\r\n")
-        if end >= 0:
-            return got[:end], got[end + 4 :]
+def _head(channel: object, limit_ms: int) -> bytes:
+    """The HTTP answer up to its empty line, and nothing of what comes behind it.
+
+    Byte by byte: MicroPython's `readinto` returns no sooner than its buffer is full, or its time
+    over, and behind the answer a broker is silent until it is spoken to.
+    """
+    got = bytearray()
+    one = bytearray(1)
+    while got[-4:] != b"\r\n\r\n":
         if len(got) > _HEAD_LIMIT:
             raise Failure("websocket", "bad_upgrade", {"detail": "an endless answer"})
-        count = channel.stream.readinto(buf)
+        count = channel.stream.readinto(one)
         if count:
-            got += bytes(buf[:count])
+            got.extend(one)
         elif count == 0 or channel.tap.ended:
             raise Failure("websocket", "closed", {})
         elif channel.tap.left() == 0:
             raise Failure("websocket", "timeout", {"limit_ms": limit_ms})
+    return bytes(got[:-4])
 
 
 def _check(head: bytes, key: str) -> None:
@@ -85,10 +87,9 @@ def _base64(data: bytes) -> str:
 class WebSocket:
     """A stream (`readinto`, `write`) of the payloads of binary frames, over the TLS stream."""
 
-    def __init__(self, runtime: object, stream: object, rest: bytes) -> None:
+    def __init__(self, runtime: object, stream: object) -> None:
         self._runtime = runtime
         self._stream = stream
-        self._rest = rest  # read already, behind the HTTP answer
         self._head = bytearray()
         self._left = 0  # of the payload being read
         self._opcode = _BINARY
@@ -158,11 +159,6 @@ class WebSocket:
         return {126: 4, 127: 10}.get(self._head[1] & 0x7F, 2)
 
     def _some(self, view: "bytearray | memoryview") -> "int | None":
-        if self._rest:
-            count = min(len(view), len(self._rest))
-            view[:count] = self._rest[:count]
-            self._rest = self._rest[count:]
-            return count
         count = self._stream.readinto(view)
         if count == 0:
             self._over = True

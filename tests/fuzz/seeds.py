@@ -263,7 +263,7 @@ def _websocket(made: dict[str, Seeds]) -> None:
         websocket.upgrade(line, type("Channel", (), {"tap": line, "stream": line}), identity)
     except Failure:
         request = line.written
-    framed = websocket.WebSocket(line, line, b"")
+    framed = websocket.WebSocket(line, line)
     sent = [request]
     for packet in _TALK:
         framed.write(packet)

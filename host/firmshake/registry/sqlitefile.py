@@ -21,8 +21,9 @@ from firmshake.errors import Error
 from firmshake.registry.database import Database, Mode, Unavailable
 from firmshake.registry.schema import APPLICATION_ID
 
-# how long a write waits for another process to finish its own
-WAIT_S = 5.0
+# how long a write waits for others to finish theirs. SQLite has no queue: whoever asks when the
+# file is free goes first, and with eight that write all the while one may wait for seconds
+WAIT_S = 20.0
 
 # a write takes the lock at once: two writers wait for each other, and neither can find that what it
 # read has changed when it comes to write
