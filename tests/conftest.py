@@ -4,6 +4,7 @@ import os
 import tempfile
 
 from hypothesis import settings
+from support import stretching
 
 # the machines that run this share their cores: how long an example takes says nothing
 settings.register_profile("firmshake", deadline=None)
@@ -15,3 +16,5 @@ os.environ["NO_COLOR"] = "1"
 # no test sees the virtual boards of another, which runs beside it: nothing is there by itself
 _RUNTIME = os.path.join(tempfile.gettempdir(), f"firmshake-tests-{os.getpid()}")
 os.environ["FIRMSHAKE_RUNTIME"] = _RUNTIME
+
+stretching.hasten()

@@ -8,6 +8,8 @@ from . import identity as identities
 from . import mqtt, network, tls, x509
 from .failure import Failure
 
+_AGAIN_MS = 5000  # for each step of a second question: there is a verdict without it
+
 
 class Climb:
     """One climb; `session` is there once it has reached ready, `close` lets everything go."""
@@ -131,7 +133,8 @@ class Climb:
 
         if failure.stage != "mqtt" or failure.cause not in mqtt5.OPEN:
             return
-        identity, limit_ms = self.identity, self.identity.limit_ms
+        identity = self.identity
+        limit_ms = min(identity.limit_ms, _AGAIN_MS)
         self.close()
         self._runtime.tidy()
         try:

@@ -29,7 +29,8 @@ class Link:
 
     `first` are the broker's first bytes; `closed` says that it closed, `broken` that it sent what
     no broker may; `granted` is the return code of its SUBACK, -1 before; `unacknowledged` counts
-    messages that it still owes a PUBACK; `error` is what the stream raised, if anything.
+    messages that it still owes a PUBACK; `error` is what the stream raised, if anything. `pong_ms`
+    is how long it may take to answer a PINGREQ, None where the packets around it have their limit.
     """
 
     def __init__(self, runtime: object, stream: object, tap: object) -> None:
@@ -39,6 +40,7 @@ class Link:
         self.granted = -1
         self.unacknowledged = 0
         self.error = None
+        self.pong_ms = None
         self._runtime = runtime
         self._stream = stream
         self._tap = tap
@@ -89,6 +91,8 @@ class Link:
         if self._waiting:
             data = bytes(self._waiting)
             self._waiting = bytearray()
+            if self.pong_ms and data == b"\xc0\x00":
+                self.expect(self.pong_ms)
             self._write(data)
 
     def forget(self) -> bool:
@@ -173,6 +177,8 @@ class Link:
             self.unacknowledged -= 1
         if not known and (kind != _SUBACK or self.granted >= 0):
             raise self._break("broken")
+        if self.pong_ms and kind == _PINGRESP:
+            self.expect(None)
         self._place, self._kind, self._rest, self._shift = 1, kind, 0, 0
         self._begun = self._runtime.ticks()
 

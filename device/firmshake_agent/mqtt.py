@@ -57,6 +57,8 @@ class Session:
         self._clock = clock
         self._channel = channel
         self._link = single.Link(runtime, channel.stream, channel.tap)
+        # MiniMQTT itself would wait for a PINGRESP as long as until the PINGREQ
+        self._pong_ms = min(identity.limit_ms, identity.keepalive * 1000)
         self._topics = "devices/" + identity.device + "/"
         self._topic = self._topics + "echo"
         self._echo = None
@@ -158,8 +160,8 @@ class Session:
         Raises Failure with stage ready where the session ends meanwhile.
         """
         started = self._runtime.ticks()
-        link, identity = self._link, self._identity
-        link.expect(min(_PUBACK_MS, identity.limit_ms, identity.keepalive * 1000))
+        link = self._link
+        link.expect(min(_PUBACK_MS, self._pong_ms))
         link.settimeout(_SHORT_S)
         link.unacknowledged += 1
         try:
@@ -180,6 +182,7 @@ class Session:
         """Keep the session, with PINGREQ at each keepalive. Ends by a Failure with stage ready."""
         started = self._runtime.ticks()
         self._link.expect(None)
+        self._link.pong_ms = self._pong_ms
         self._link.settimeout(_LONG_S)
         while True:
             try:
@@ -197,7 +200,7 @@ class Session:
             return Failure("ready", "closed", evidence)
         if broken:
             return Failure("ready", "not_mqtt", evidence)
-        evidence["limit_ms"] = self._identity.keepalive * 1000
+        evidence["limit_ms"] = self._pong_ms
         return Failure("ready", "keepalive_timeout", evidence)
 
     def leave(self) -> None:

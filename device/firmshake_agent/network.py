@@ -63,14 +63,18 @@ def connect(
 ) -> "tuple[object, str]":
     """(non-blocking socket, address) of the first address that answers; raises Failure.
 
-    A name may have addresses that lead nowhere from here (IPv6, mostly): each is tried, and the
-    last one's failure is reported.
+    A name may have addresses that lead nowhere from here (IPv6, mostly): each is tried, for its
+    share of the time that is left, and the last one's failure is reported.
     """
     failure = None
+    started = runtime.ticks()
+    untried = len(addresses)
     for text, target in addresses:
         evidence = {"host": identity.host, "addr": text, "port": identity.port}
+        share = (limit_ms - runtime.since(started)) // untried
+        untried -= 1
         try:
-            sock = runtime.connect(target, limit_ms)
+            sock = runtime.connect(target, max(share, 1))
         except OSError as error:
             code = error.args[0] if error.args else 0
             if code in _NO_MEMORY:

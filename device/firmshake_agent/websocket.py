@@ -39,23 +39,25 @@ def _head(channel: object, limit_ms: int) -> bytes:
     """
     got = bytearray()
     one = bytearray(1)
-    while got[-4:] != b"\r\n\r\n":
+    while got[-4:] != b"\r\n\r\n" and got[-2:] != b"\n\n":  # RFC 9112, 2.2
         if len(got) > _HEAD_LIMIT:
             raise Failure("websocket", "bad_upgrade", {"detail": "an endless answer"})
         count = channel.stream.readinto(one)
         if count:
             got.extend(one)
+            if got[:5] != b"HTTP/"[: len(got)]:  # what else it is may never send an empty line
+                raise Failure("websocket", "bad_upgrade", {"detail": "no HTTP"})
         elif count == 0 or channel.tap.ended:
             raise Failure("websocket", "closed", {})
         elif channel.tap.left() == 0:
             raise Failure("websocket", "timeout", {"limit_ms": limit_ms})
-    return bytes(got[:-4])
+    return bytes(got)
 
 
 def _check(head: bytes, key: str) -> None:
-    lines = head.split(b"\r\n")
-    words = lines[0].split(b" ")
-    if len(words) < 2 or words[0][:5] != b"HTTP/":
+    lines = head.split(b"\n")
+    words = lines[0].split()
+    if len(words) < 2:
         raise Failure("websocket", "bad_upgrade", {"detail": "no HTTP"})
     if words[1] != b"101":
         raise Failure("websocket", "http_status", {"status": _plain(words[1])})

@@ -25,7 +25,9 @@ topic deny devices/{watcher.NAME}/#
 ACL = f"{DEVICES_ACL}\n{WATCHER_ACL}"
 
 # reports of a large fleet, some 600 bytes each
-_QUEUED, _QUEUED_BYTES = 100_000, 64 * 1024 * 1024
+QUEUED, _QUEUED_BYTES = 100_000, 64 * 1024 * 1024
+# what a power cut may cost of them; mosquitto's own is half an hour
+_SAVED_S = 300
 
 _IN_FOLDER = """\
 # Start mosquitto in this folder, for the file names below are relative to it:
@@ -44,6 +46,8 @@ def mosquitto_conf(host: str, port: int, user: str, folder: str = "") -> str:
     # nobody else can reach a broker whose name is this computer's own, so nobody else need see it
     listener = f"{port} {host}" if is_loopback(host) else f"{port}"
     start, at = ("", f"{folder}/") if folder else (_IN_FOLDER, "")
+    # by itself it is the folder in which mosquitto is started
+    saved = f"persistence_location {at}\n" if at else ""
     return f"""\
 {start}# Has an effect only where mosquitto is started by root. It would then become the user
 # "mosquitto", who may not read the key in this folder. Name another user here and give them the
@@ -75,9 +79,16 @@ crlfile {at}crl.pem
 
 acl_file {at}acl
 
-# What may wait for a client that is slow, or away for a moment: mosquitto's own 1000 messages are
-# too few when a whole fleet connects at once, and firmshake fleet watch is to hear all of it. Never
-# 0, for no limit: mosquitto 2.0 would then put out who publishes where they may not.
-max_queued_messages {_QUEUED}
+# What may wait for a client that is slow, or away: mosquitto's own 1000 messages are too few when a
+# whole fleet connects at once, and firmshake fleet watch is to hear all of it, also what came while
+# it did not run. Never 0, for no limit: mosquitto 2.0 would then put out who publishes where they
+# may not.
+max_queued_messages {QUEUED}
 max_queued_bytes {_QUEUED_BYTES}
+
+# What waits is kept over a restart, in mosquitto.db: written when mosquitto ends, and every
+# {_SAVED_S // 60} minutes. A client that has not come back for a month is forgotten.
+persistence true
+{saved}autosave_interval {_SAVED_S}
+persistent_client_expiration 1m
 """

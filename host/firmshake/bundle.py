@@ -7,7 +7,6 @@ quarter of the memory to import it, and no native code means one bundle for ever
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import importlib.resources
 import subprocess
 from collections.abc import Iterator
@@ -91,6 +90,8 @@ def entry_point(name: str) -> bytes:
 
 def library_sources() -> Iterator[tuple[str, bytes]]:
     """Name and contents of the modules of DISTRIBUTIONS, found without importing them."""
+    import importlib.metadata  # slow to load, and what only explains needs none of it
+
     for name in DISTRIBUTIONS:
         try:
             files = importlib.metadata.files(name) or ()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from firmshake import registryurl
 from firmshake.boards.table import RUNTIMES
-from firmshake.ca.authority import LONGEST_NAME
+from firmshake.ca import LONGEST_NAME
 from firmshake.endpoint import is_address, is_host, parse_endpoint
 from firmshake.errors import Error
 from firmshake.firmwares import pins

@@ -73,8 +73,8 @@ ntp = [{", ".join(map(_quote, ntp))}]
 # {DEFAULT_KEEPALIVE_S} suits most fleets.
 keepalive_s = {keepalive_s}
 
-# The registry is registry.sqlite here. Where several stations share one, it is in PostgreSQL, and
-# this gets its URL, without a password, from: firmshake registry move URL
+# The registry is registry.sqlite here, unless several stations share one: then it is in the
+# PostgreSQL database at this URL, without a password. firmshake registry move URL takes it there.
 # [registry]
 # url = "{EXAMPLE}"
 

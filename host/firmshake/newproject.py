@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from firmshake import brokerconfig, fleetfile, fleettemplate, newfile, project
+from firmshake import (
+    brokerconfig,
+    fleetfile,
+    fleettemplate,
+    newfile,
+    project,
+    registrysetting,
+)
 from firmshake.ca import creation, lists, profiles
 from firmshake.ca.certificate import Issuer
 from firmshake.ca.creation import Keeping, Made
@@ -26,7 +34,7 @@ from firmshake.project import (
     Project,
     Wifi,
 )
-from firmshake.registry import Issued, Registry
+from firmshake.registry import Issued, Registry, moving, place
 from firmshake.staging import staged
 
 # what the folder's owner may commit and what never
@@ -38,6 +46,8 @@ GITIGNORE = """\
 *.bin
 *.uf2
 broker.pem
+# What waits for clients of the broker
+mosquitto.db*
 # It may hold a Wi-Fi password; take this line out if yours does not
 fleet.toml
 registry.sqlite*
@@ -63,6 +73,7 @@ def new_project(
     prefix: str | None = None,
     broker_names: Sequence[str] = (),
     certificate_profiles: str | None = None,
+    registry_url: str | None = None,
 ) -> Project:
     """Make a project in `folder`, which is new or has no project in it, and return it.
 
@@ -70,12 +81,14 @@ def new_project(
     with `issuing_uri` the intermediate's is made in that PKCS#11 token, and `passphrase` is its
     PIN. `taken` makes the CA, of the fleet's name, from one that there is. `name` is the folder's
     name unless given, `prefix` is made from it; `broker_names` are further names for the broker's
-    certificate. `certificate_profiles` is the text of a profiles.toml.
+    certificate. `certificate_profiles` is the text of a profiles.toml. With `registry_url` the
+    registry is in that PostgreSQL database, which is empty.
 
     Raises Error, with nothing changed, where a value is wrong, a project is there already, or the
-    disk won't have it.
+    disk or the database won't have it. Should the folder fail when the database has the registry,
+    the Error says so.
     """
-    check_free(folder)
+    check_free(folder, registry_url)
     rules = certificate_profiles if certificate_profiles is not None else profiles.text()
     using = profiles.parse(rules)
     title = name if name is not None else folder.resolve().name
@@ -94,8 +107,10 @@ def new_project(
         alpn=broker.alpn,
         sni=broker.sni,
     )
+    if registry_url is not None:
+        settings = registrysetting.written(settings, registry_url)
     names = list(dict.fromkeys((broker.server_name, broker.host, *broker_names)))
-    with staged(folder) as stage:
+    with _staged(folder, registry_url) as stage:
         _write(stage / FLEET_FILE, settings, newfile.PRIVATE)
         _check_settings(stage)  # as it will be read, and before a name goes into a certificate
         keeping = Keeping(passphrase, issuing_uri)
@@ -113,8 +128,34 @@ def new_project(
     return project.load(folder)
 
 
-def check_free(folder: Path) -> None:
-    """Raise Error where `folder` is no place for a new project."""
+@contextlib.contextmanager
+def _staged(folder: Path, registry_url: str | None) -> Iterator[Path]:
+    """`staged`, with the registry moved from its file to a database that was named.
+
+    That is the last thing but to put the folder in its place: it is one transaction, and what fails
+    before it leaves nothing anywhere.
+    """
+    is_moved = False
+    try:
+        with staged(folder) as stage:
+            yield stage
+            if registry_url is not None:
+                path = stage / REGISTRY_FILE
+                moving.move(path, registry_url)
+                is_moved = True
+                path.unlink()
+    except Error as error:
+        if not is_moved:
+            raise
+        raise Error(
+            f"{error.message}; the database has this project's registry already: {registry_url}",
+            hint="mend that, empty the database (dropdb NAME; createdb -E UTF8 NAME), and run the"
+            " command again",
+        ) from None
+
+
+def check_free(folder: Path, registry_url: str | None = None) -> None:
+    """Raise Error where `folder` is no place for a new project, or the database none for it."""
     if os.path.lexists(folder) and not os.path.isdir(folder):  # answer, where Path's raise
         raise Error(f"{folder} is not a folder", hint="name a new or an empty folder")
     for entry in (
@@ -130,6 +171,8 @@ def check_free(folder: Path) -> None:
                 f"{folder} already holds {entry}, and nothing was changed",
                 hint="name a new or an empty folder; a CA that is replaced locks out its boards",
             )
+    if registry_url is not None:
+        place.check_empty(registry_url)
 
 
 def prefix_of(name: str) -> str:

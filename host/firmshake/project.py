@@ -5,17 +5,18 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from firmshake import fleetfile
-from firmshake.ca import certificate as certificates
-from firmshake.ca import profiles, store
-from firmshake.ca.authority import Authority
-from firmshake.ca.profiles import Profiles
 from firmshake.errors import Error
 from firmshake.firmwares.pins import Pins
-from firmshake.registry import Registry
+
+if TYPE_CHECKING:  # slow to load, and most commands need only the values
+    from cryptography import x509
+
+    from firmshake.ca.authority import Authority
+    from firmshake.ca.profiles import Profiles
+    from firmshake.registry import Registry
 
 FLEET_FILE = "fleet.toml"
 REGISTRY_FILE = "registry.sqlite"
@@ -155,6 +156,8 @@ def _read(path: Path) -> str:
 
 def profiles_of(project: Project) -> Profiles:
     """Return the certificate profiles of the project; raise Error where its file is wrong."""
+    from firmshake.ca import profiles
+
     path = project.root / PROFILES_FILE
     if not path.exists():
         return profiles.load()
@@ -166,6 +169,8 @@ def profiles_of(project: Project) -> Profiles:
 
 def root_certificate(project: Project) -> x509.Certificate:
     """Return the root certificate of the project's CA; raise Error where it can't be read."""
+    from firmshake.ca import store
+
     return store.certificate(project.ca_folder, store.read(project.ca_folder).root)
 
 
@@ -175,6 +180,9 @@ def check_authority(project: Project, registry: Registry) -> None:
     What a CA signs is recorded, or it must not sign: a registry that has never heard of the CA is
     another project's, or an old copy.
     """
+    from firmshake.ca import certificate as certificates
+    from firmshake.ca import store
+
     folder = project.ca_folder
     issuing = store.certificate(folder, store.read(folder).issuing)
     row = registry.certificate(certificates.serial(issuing))
@@ -197,4 +205,6 @@ def open_authority(project: Project, passphrase: bytes) -> Authority:
     Raises Error where a file is missing or damaged, the files don't belong together, or the
     passphrase is wrong.
     """
+    from firmshake.ca import store
+
     return store.open_authority(project.ca_folder, passphrase, profiles_of(project))

@@ -232,6 +232,7 @@ EMQX_KEYS = {
         )
     ),
     *(f"mqtt.peer_cert_as_{name}" for name in ("username", "clientid")),
+    "mqtt.max_mqueue_len",
     *(f"authorization.{key}" for key in ("no_match", "deny_action", "sources")),
 }
 
@@ -351,7 +352,12 @@ def test_nanomq_allows_a_devices_own_topics_and_denies_the_rest() -> None:
 def test_hivemqs_configuration_has_the_elements_of_its_schema() -> None:
     document = ET.fromstring(text(hivemq.files(material()), hivemq.CONFIG).encode())
     assert [document.tag, *(child.tag for child in document)] == [
-        *("hivemq", "listeners", "anonymous-usage-statistics")
+        *("hivemq", "listeners", "mqtt", "anonymous-usage-statistics")
+    ]
+    queue = document.find("mqtt/queued-messages")
+    assert queue is not None
+    assert [(one.tag, one.text) for one in queue] == [
+        *(("max-queue-size", "100000"), ("strategy", "discard-oldest"))
     ]
     (listener,) = document.find("listeners") or []
     assert listener.tag == "tls-tcp-listener"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from firmshake.ca import certificate as certificates
 from firmshake.fleet import message
 from firmshake.fleet.desk import Counter, Desk
 from firmshake.fleet.message import Nonsense
+from firmshake.fleet.planned import Planned
 from firmshake.registry import Registry, Unavailable
 from firmshake.ways.way import Seen
 
@@ -85,6 +87,69 @@ def test_nothing_is_done_for_a_board_that_was_not_admitted(
 ) -> None:
     with pytest.raises(Nonsense):
         open_desk().answer(asked)
+
+
+WANTED = {"ask": "wanted", "chip": "RP2040"}
+
+
+def test_a_board_that_tells_no_id_is_told_whether_its_kind_is_wanted(
+    open_desk: Callable[[], Desk],
+) -> None:
+    desk = open_desk()
+    before = registry_of(desk).devices()
+    assert desk.answer(WANTED) == {}
+    # it is nobody's yet
+    assert (desk.claim, registry_of(desk).devices()) == (None, before)
+    chain_of(admitted(desk))
+    desk = at_run(desk, Planned("lamp", board="esp32"))
+    answer = desk.answer(WANTED)
+    assert answer["refused"] is True
+    assert "nothing was written to it" in answer["error"]
+    assert desk.turned is not None
+    assert not desk.turned.later
+
+
+def test_where_all_that_takes_its_kind_is_at_work_a_board_is_asked_for_again(
+    open_desk: Callable[[], Desk],
+) -> None:
+    desk = at_run(open_desk(), Planned("lamp", board="esp32"))
+    assert desk.answer({"ask": "admit", "seen": SEEN})["device_id"] == "lamp"
+    other = Desk(desk._counter)
+    assert other.answer({**WANTED, "chip": "ESP32"})["refused"] is True
+    assert other.turned is not None
+    assert other.turned.later
+    desk.close("open")
+    other.again()
+    assert other.answer({**WANTED, "chip": "ESP32"}) == {}
+
+
+def test_whether_it_is_wanted_is_asked_first_and_once(open_desk: Callable[[], Desk]) -> None:
+    with pytest.raises(Nonsense):
+        admitted(open_desk()).answer(WANTED)
+    desk = open_desk()
+    desk.answer(WANTED)
+    with pytest.raises(Nonsense):
+        desk.answer(WANTED)
+
+
+@pytest.mark.parametrize("ask", ["known", "admit", "enrol", "withdraw", "written", "ended"])
+def test_a_board_that_is_not_wanted_gets_nothing(open_desk: Callable[[], Desk], ask: str) -> None:
+    desk = at_run(open_desk(), Planned("lamp", board="esp32"))
+    desk.answer(WANTED)
+    with pytest.raises(Nonsense):
+        desk.answer({"ask": ask, "chain": [], "seen": SEEN, "key": KEY, "serial": "1"})
+
+
+def test_a_chip_that_no_board_has_is_nonsense(open_desk: Callable[[], Desk]) -> None:
+    for chip in ("", "RP9999", None, 5):
+        with pytest.raises(Nonsense):
+            open_desk().answer({**WANTED, "chip": chip})
+
+
+def at_run(desk: Desk, *planned: Planned) -> Desk:
+    """A desk of a run that wants these."""
+    run = registry_of(desk).plan("run", secrets.token_hex(8), "run.csv", planned)
+    return Desk(replace(desk._counter, run=run))
 
 
 def test_a_second_board_is_not_admitted(open_desk: Callable[[], Desk]) -> None:
@@ -434,6 +499,7 @@ _JSON = st.recursive(
 _SEEN = st.builds(lambda name, odd: {**SEEN, name: odd}, st.sampled_from(sorted(SEEN)), _TEXT)
 _CHAIN = st.lists(st.sampled_from(ODD_CERTIFICATES), max_size=2)
 _FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "wanted": {"chip": st.sampled_from(["RP2040", "ESP32"]) | _TEXT | _JSON},
     "known": {"chain": _CHAIN | _JSON, "unique_id": st.just(MAC) | _TEXT | _JSON},
     "admit": {"seen": st.just(SEEN) | _SEEN | _JSON},
     "enrol": {"key": st.just(KEY) | st.just(ODD_KEY) | _JSON},

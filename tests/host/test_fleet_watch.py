@@ -197,18 +197,18 @@ def test_the_last_verdict_of_a_board_is_the_one_that_waits() -> None:
     put(box, "a", record())
     put(box, "b", record())
     put(box, "a")
-    assert [(one.device_id, one.verdict) for one in box.take(10)] == [("b", WIFI), ("a", "ready")]
-    assert box.take(10) == []
+    assert [(one.device_id, one.verdict) for one in box.oldest(9)] == [("b", WIFI), ("a", "ready")]
 
 
-def test_what_was_put_back_gives_way_to_what_came_since() -> None:
+def test_verdicts_wait_until_they_are_forgotten() -> None:
     box = inbox()
     put(box, "a", record())
     put(box, "b", record())
-    taken = box.take(10)
-    put(box, "a")
-    box.put_back(taken)
-    assert {one.device_id: one.verdict for one in box.take(10)} == {"a": "ready", "b": WIFI}
+    first = box.oldest(1)
+    assert first == box.oldest(1)
+    box.forget(first)
+    assert [one.device_id for one in box.oldest(10)] == ["b"]
+    assert len(box) == 1
 
 
 def test_a_board_that_never_stops_takes_no_ones_place() -> None:
@@ -217,12 +217,22 @@ def test_a_board_that_never_stops_takes_no_ones_place() -> None:
     for _ in range(MOST_A_SECOND + 1000):
         put(box, "flood", record())
     put(box, "quiet", record())
-    assert [one.device_id for one in box.take(1000)] == ["flood", "quiet"]
-    assert box.refused == 1000
+    assert [one.device_id for one in box.oldest(1000)] == ["flood", "quiet"]
     assert {device_id for device_id, _ in told.said} == {"flood"}
-    time.now += 1
-    put(box, "flood")
-    assert [one.device_id for one in box.take(1000)] == ["flood"]
+
+
+def test_of_much_that_a_board_said_the_last_counts() -> None:
+    """As when a broker hands over what a board reported for days."""
+    told = Told()
+    box = inbox(told)
+    for _ in range(MOST_A_SECOND + 5):
+        put(box, "a", record())
+    put(box, "a")
+    assert [one.verdict for one in box.oldest(9)] == ["ready"]
+    assert (box.messages, box.refused) == (MOST_A_SECOND + 6, 0)
+    box.put("devices/a/diag", b"no report")
+    assert box.oldest(9) == []
+    assert (box.refused, told.said[-1]) == (1, ("a", "a report that is no JSON"))
 
 
 def test_more_boards_than_there_is_room_for_wait_for_nobody(
@@ -233,27 +243,36 @@ def test_more_boards_than_there_is_room_for_wait_for_nobody(
     for name in ("a", "b", "c"):
         put(box, name)
     put(box, "a", record())
-    assert [one.device_id for one in box.take(10)] == ["b", "a"]
+    assert [one.device_id for one in box.oldest(10)] == ["b", "a"]
 
 
 # the watching
 
 
 class Wire:
-    """A connection over which `script` comes, a list of messages a turn."""
+    """A connection over which `script` comes, a list of messages a turn of so many seconds."""
 
     is_listening = True
 
-    def __init__(self, box: Inbox, time: Time, script: Sequence[object]) -> None:
-        self._box, self._time, self._script = box, time, list(script)
+    def __init__(self, box: Inbox, time: Time, script: Sequence[object], turn_s: float) -> None:
+        self._box, self._time, self._script, self._turn_s = box, time, list(script), turn_s
         self.closed = False
+        self.unsettled = 0
+        self.settled: list[int] = []  # how many at a time
 
     def work(self, seconds: float) -> None:
-        self._time.now += 1
+        self._time.now += self._turn_s
         for item in self._script.pop(0) if self._script else ():
-            if isinstance(item, Error):
+            if isinstance(item, BaseException):
                 raise item
             put(self._box, *item)
+            self.unsettled += 1
+
+    def settle(self) -> None:
+        assert not self.closed
+        if self.unsettled:
+            self.settled.append(self.unsettled)
+        self.unsettled = 0
 
     def close(self) -> None:
         self.closed = True
@@ -262,14 +281,14 @@ class Wire:
 class Books:
     """A registry that knows every device but "stranger", and fails so often at first."""
 
-    def __init__(self, fails: int = 0) -> None:
+    def __init__(self, fails: int = 0, fault: BaseException | None = None) -> None:
         self.kept: list[list[str]] = []
-        self._fails = fails
+        self._fails, self._fault = fails, fault or Error("the database is locked")
 
     def put_diagnoses(self, diagnoses: Sequence[Diagnosis]) -> set[str]:
         if self._fails:
             self._fails -= 1
-            raise Error("the database is locked")
+            raise self._fault
         self.kept.append([one.device_id for one in diagnoses])
         return {"stranger"} & set(self.kept[-1])
 
@@ -305,13 +324,18 @@ class Set:
     shown: Shown
 
 
-def a_watch(*script: object, books: Books | None = None, days: float = 7) -> Set:
+def a_watch(*script: object, books: Books | None = None, days: float = 7, turn_s: float = 1) -> Set:
     time, shown, kept = Time(), Shown(), books or Books()
     faults = Faults(shown.note)
-    box = Inbox("here", faults.tell, lambda: NOW, time)
-    wire = Wire(box, time, script)
+    begun = time()
+
+    def clock() -> datetime:
+        return NOW + timedelta(seconds=time() - begun)
+
+    box = Inbox("here", faults.tell, clock, time)
+    wire = Wire(box, time, script, turn_s)
     ends = NOW + timedelta(days=days)
-    made = Watch(wire, box, kept, shown, faults, ends, time, lambda: NOW)
+    made = Watch(wire, box, kept, shown, faults, ends, time, clock)
     return Set(made, wire, kept, shown)
 
 
@@ -344,6 +368,30 @@ def test_verdicts_wait_while_the_registry_takes_none() -> None:
     assert len(made.shown.notes) == 1
 
 
+def test_the_broker_keeps_what_the_registry_does_not_take() -> None:
+    made = a_watch([("a", record()), ("b",)], books=Books(fails=99))
+    made.watch.run(5)
+    assert (made.books.kept, made.wire.settled, made.wire.unsettled) == ([], [], 2)
+    taken = a_watch([("a", record()), ("b",)], books=Books(fails=2))
+    taken.watch.run(5)
+    assert (taken.books.kept, taken.wire.settled) == ([["a", "b"]], [2])
+
+
+def test_what_was_being_written_at_an_interruption_is_written_and_then_acknowledged() -> None:
+    made = a_watch([("a", record())], books=Books(fails=1, fault=KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        made.watch.run()
+    assert (made.books.kept, made.wire.settled) == ([["a"]], [1])
+
+
+def test_a_broker_that_waits_for_acknowledgements_gets_them_at_once() -> None:
+    ten = [(f"pump-{number}",) for number in range(10)]
+    made = a_watch(ten, [], ten, [], ten[1:], [], turn_s=0.1)
+    made.watch.run(0.65)
+    assert made.wire.settled == [10, 10, 9]
+    assert len(made.books.kept) == 3
+
+
 def test_what_came_last_is_kept_when_it_ends_by_an_error() -> None:
     made = a_watch([("a", record())], [("b",), Error("refused")])
     with pytest.raises(Error, match="refused"):
@@ -357,6 +405,21 @@ def test_it_ends_before_its_certificate_does() -> None:
     with pytest.raises(Error, match="certificate has come to its end"):
         made.watch.run()
     assert made.wire.closed
+
+
+@pytest.mark.parametrize(("days", "hours"), [(7, [24, 1]), (2, [24, 1]), (1, [1])])
+def test_the_certificates_end_is_told_in_time(days: int, hours: list[int]) -> None:
+    made = a_watch(*[[("a",)] for _ in range(days * 24)], days=days, turn_s=3600)
+    told: list[float] = []
+
+    def note(text: str) -> None:
+        assert "certificate ends at 20" in text
+        told.append((NOW + timedelta(days=days) - made.watch._clock()) / timedelta(hours=1))
+
+    made.shown.note = note  # type: ignore[method-assign]
+    with pytest.raises(Error, match="certificate has come to its end"):
+        made.watch.run()
+    assert told == hours
 
 
 def test_silence_is_told_once_with_where_the_rule_is() -> None:

@@ -24,6 +24,7 @@ from rich.console import Console
 from support import chains, desk
 from support.chains import Made, make
 from support.pki import NOW, fleet
+from support.stretching import in_earnest
 
 import firmshake
 from firmshake import boardfiles
@@ -298,7 +299,8 @@ def test_the_key_of_a_ca_in_clear_is_told() -> None:
 
 
 def sealed() -> bytes:
-    return pkcs8.encrypt(KEY, SECRET)
+    with in_earnest():
+        return pkcs8.encrypt(KEY, SECRET)
 
 
 def test_an_encrypted_key_is_locked_until_its_passphrase_is_given() -> None:
@@ -401,7 +403,8 @@ def key_pem_of(made: Made) -> bytes:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("shed") / "shed"
-    desk.make_project(folder)
+    with in_earnest():
+        desk.make_project(folder)
     return folder
 
 

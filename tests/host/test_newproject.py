@@ -11,7 +11,6 @@ import pytest
 from cryptography import x509
 
 from firmshake import newfile, project
-from firmshake.ca import pkcs8
 from firmshake.errors import Error
 from firmshake.newproject import new_project, prefix_of
 from firmshake.project import Broker, Project, Wifi
@@ -215,7 +214,6 @@ def test_wherever_it_is_interrupted_or_the_disk_is_full_nothing_is_left(
     exists: bool,
 ) -> None:
     """Each file, each folder and each move is the one that fails, once."""
-    monkeypatch.setattr(pkcs8, "_N", 2)  # quick: it is done a hundred times
     owner = newfile if function.startswith("creat") else Path
     folder = tmp_path / "greenhouse"
     if exists:

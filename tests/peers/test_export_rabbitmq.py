@@ -112,6 +112,23 @@ def test_the_watcher_hears_what_devices_report_and_nothing_else(
         assert watch.next(event="counts")["messages"] == 1
 
 
+def test_what_devices_report_while_no_watcher_is_there_waits_for_the_next(
+    fleet: Fleet, folder: Path, tmp_path: Path
+) -> None:
+    port, tank = fleet.project.broker.port, fleet.device("tank")
+    failed = watching.report("tank", watching.FAILURE)
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="note", text="listening")
+    with watching.client(tank, port, tmp_path, "tank") as device:
+        for _ in range(30):  # more than RabbitMQ's own limit of what is not acknowledged
+            device.publish("devices/tank/diag", failed)
+        device.publish("devices/tank/diag", watching.report("tank"))
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="verdict", device_id="tank", verdict="ready")
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.next(event="counts")["messages"] == 31
+
+
 def test_the_watcher_has_no_other_right(fleet: Fleet, folder: Path, tmp_path: Path) -> None:
     issuing = desk.authority(fleet.project)
     own = watchidentity.issue(issuing, fleet.registry, now=datetime.now(UTC), days=1)

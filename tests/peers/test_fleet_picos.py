@@ -89,6 +89,44 @@ def test_without_firmware_a_fresh_pico_fails_with_the_command_that_gets_some(
         assert again.returncode == 0, again.stderr + again.stdout
 
 
+LAST = "gate-01,pico-w\n"
+
+
+@pytest.mark.parametrize("manifest", ["pump-01,esp32\n", LAST], ids=["esp32", "proved"])
+def test_a_fresh_pico_that_no_line_takes_is_left_as_it_was(
+    made: Project, tmp_path: Path, manifest: str
+) -> None:
+    keep()
+    (made.root / "line.csv").write_text(f"id,board\n{manifest}")
+    if manifest == LAST:
+        with picos(made, tmp_path, 1) as bench:
+            assert bench.run("run", "line.csv", "--json").returncode == 0
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    with picos(made, fresh, 1) as bench:
+        (board,) = bench.boards
+        before = content(board)
+        assert before
+        done = bench.run("run", "line.csv", "--json", "--wait", "1")
+        (end,) = [row for row in fleetdesk.said(done) if row.get("state") == "refused"]
+        assert "no line of the manifest that is still open takes" in end["words"]
+        assert "nothing was written to it" in end["words"]
+        assert "firmware" not in {row.get("stage") for row in fleetdesk.said(done)}
+        assert content(board) == before
+
+        # the control: a line that takes it
+        (made.root / "line.csv").write_text("id,board\ngate-02,pico-w\n")
+        done = bench.run("run", "line.csv", "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert content(board) != before
+
+
+def content(board: dict[str, Any]) -> dict[str, tuple[bytes, int]]:
+    """What is on the drive, and when it was written."""
+    files = [path for path in Path(board["drive"]).rglob("*") if path.is_file()]
+    return {str(path): (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
+
+
 def test_a_pico_that_is_pulled_while_it_gets_its_firmware_is_done_after_all(
     made: Project, tmp_path: Path
 ) -> None:

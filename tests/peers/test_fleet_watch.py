@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -29,10 +31,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Fleet:
 
 
 @pytest.fixture(scope="module")
-def port(fleet: Fleet) -> Iterator[int]:
+def broker(fleet: Fleet) -> Iterator[None]:
     """The project's own broker, which runs."""
     with desk.broker(fleet.project):
-        yield fleet.project.broker.port
+        yield
+
+
+@pytest.fixture
+def port(fleet: Fleet, broker: None, the_watchers: Identity, tmp_path: Path) -> int:
+    """Where the broker is, which keeps nothing for a watcher from another test."""
+    with client(the_watchers, fleet.project.broker.port, tmp_path):
+        return fleet.project.broker.port
 
 
 @pytest.fixture(scope="module")
@@ -140,15 +149,30 @@ def test_it_ends_after_the_time_that_was_asked_for(fleet: Fleet, port: int) -> N
         assert watch.ended() == (0, "")
 
 
-def test_the_second_watcher_puts_out_the_first_who_says_so(fleet: Fleet, port: int) -> None:
-    with watching.watching(fleet.project) as first:
+def test_a_second_watcher_of_a_project_is_refused_and_the_first_goes_on(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    with watching.watching(fleet.project) as first, client(pump, port, tmp_path) as one:
         first.next(event="note", text="listening")
         with watching.watching(fleet.project) as second:
-            second.next(event="note", text="listening")
-            status, said = first.ended()
-            assert status == 1
-            assert "another fleet watch has begun" in said
-            assert second.process.poll() is None
+            status, said = second.ended()
+        assert status == 1
+        assert "another fleet watch of greenhouse runs on this computer" in said
+        one.publish("devices/pump/diag", report("pump"))
+        first.next(event="verdict", device_id="pump")
+
+
+def test_a_watcher_on_another_computer_puts_out_the_first_who_says_so(
+    fleet: Fleet, port: int
+) -> None:
+    other, _ = linked(fleet, fleet.project.broker)
+    with watching.watching(fleet.project) as first:
+        first.next(event="note", text="listening")
+        until(other, lambda: other.is_listening)
+        status, said = first.ended()
+        assert status == 1
+        assert "another fleet watch has begun" in said
+    other.close()
 
 
 def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
@@ -162,6 +186,131 @@ def test_it_comes_back_when_the_broker_does(tmp_path: Path) -> None:
                 one.publish("devices/pump/diag", report("pump", {**FAILURE, "n": number}))
                 watch.next(event="verdict", device_id="pump", count=number)
             watch.next(event="note", text="trying again")
+
+
+# what boards report while no watcher is there
+
+
+def heard(fleet: Fleet, pump: Identity, folder: Path) -> int:
+    """Watch until all that waited is kept; return how many messages it was."""
+    with (
+        watching.watching(fleet.project) as watch,
+        client(pump, fleet.project.broker.port, folder) as one,
+    ):
+        watch.next(event="note", text="listening")
+        one.publish("devices/pump/diag", report("pump", {**FAILURE, "n": 12345}))
+        watch.next(event="verdict", count=12345)
+        watch.process.send_signal(signal.SIGINT)
+        counts = watch.next(event="counts")
+        assert watch.ended() == (0, "")
+    return int(counts["messages"]) - 1
+
+
+def test_what_boards_report_meanwhile_waits_for_the_next_watcher(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    assert heard(fleet, pump, tmp_path) == 0
+    with client(pump, port, tmp_path) as one:
+        one.publish("devices/pump/diag", report("pump"))
+        one.publish("devices/pump/diag", report("pump", {**FAILURE, "n": 7}))
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="verdict", device_id="pump", count=7)
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.next(event="counts")["messages"] == 2
+    with watching.watching(fleet.project) as watch:
+        watch.next(event="note", text="the broker has kept what boards reported meanwhile")
+    assert heard(fleet, pump, tmp_path) == 0
+
+
+def test_it_waits_while_the_broker_is_restarted_too(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    pump, port = fleet.device("pump"), fleet.project.broker.port
+    with desk.broker(fleet.project):
+        assert heard(fleet, pump, tmp_path) == 0
+        with client(pump, port, tmp_path) as one:
+            one.publish("devices/pump/diag", report("pump", FAILURE))
+    with desk.broker(fleet.project):
+        assert heard(fleet, pump, tmp_path) == 1
+    conf = fleet.project.broker_folder / "mosquitto.conf"
+    conf.write_text(conf.read_text().replace("persistence true", "persistence false"))
+    with watching.watching(fleet.project) as watch:  # as at the broker of an older project
+        with desk.broker(fleet.project):
+            watch.next(event="note", text="from now on the broker keeps reports")
+        with desk.broker(fleet.project):
+            watch.next(event="note", text="the broker has forgotten the watcher")
+
+
+def test_a_watcher_that_is_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
+    fleet = exported.fleet(tmp_path / "greenhouse")
+    names = [f"pump-{number:03}" for number in range(200)]
+    for name in names:
+        fleet.registry.set_state(name, "planned")
+    hill = fleet.device("hill")
+    with (fleet.project.broker_folder / "acl").open("a") as rules:
+        rules.write("user hill\ntopic write devices/+/diag\n")
+
+    def kept(turn: int) -> int:
+        return sum(one.count == turn for one in fleet.registry.diagnoses())
+
+    def report_all(turn: int) -> None:
+        with client(hill, fleet.project.broker.port, tmp_path) as mouth:
+            for name in names:
+                mouth.publish(f"devices/{name}/diag", report(name, {**FAILURE, "n": turn}))
+
+    with desk.broker(fleet.project):
+        for turn in range(1, 4):
+            with watching.watching(fleet.project) as watch:
+                watch.next(event="note", text="listening")
+                speaking = threading.Thread(target=report_all, args=(turn,))
+                speaking.start()
+                recording.wait_for(lambda: kept(turn) > 0)  # noqa: B023  # called here
+                watch.process.kill()
+                speaking.join()
+        with watching.watching(fleet.project) as watch:
+            recording.wait_for(lambda: kept(3) == len(names))
+            assert watch.process.poll() is None
+
+
+def test_what_was_not_kept_comes_again_also_with_another_certificate(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    topic = "devices/pump/diag"
+    with client(pump, port, tmp_path) as one:
+        first, said = linked(fleet, fleet.project.broker)
+        until(first, lambda: first.is_listening)
+        one.publish(topic, report("pump"))
+        until(first, lambda: topic in said)
+        cut(first)
+        second, said = linked(fleet, fleet.project.broker)
+        until(second, lambda: topic in said)
+        second.settle()
+        cut(second)
+        third, said = linked(fleet, fleet.project.broker)
+        until(third, lambda: third.is_listening)
+        one.publish(topic, report("pump"))
+        until(third, lambda: topic in said)
+        assert said.count(topic) == third.unsettled == 1
+        third.close()
+
+
+def test_what_comes_again_in_a_new_connection_counts_once(
+    fleet: Fleet, port: int, pump: Identity, tmp_path: Path
+) -> None:
+    topic = "devices/pump/diag"
+    link, said = linked(fleet, fleet.project.broker)
+    until(link, lambda: link.is_listening)
+    with client(pump, port, tmp_path) as one:
+        one.publish(topic, report("pump"))
+        until(link, lambda: topic in said)
+        cut(link)
+        until(link, lambda: not link.is_listening)
+        assert link.unsettled == 0  # its number was the connection's
+        until(link, lambda: link.unsettled == 1)
+        link.settle()
+        one.publish(topic, report("pump"))
+        until(link, lambda: link.unsettled == 1)
+        assert said.count(topic) == 2
+    link.close()
 
 
 def test_without_its_rule_it_hears_nothing_and_says_which_lines_to_add(tmp_path: Path) -> None:
@@ -211,6 +360,13 @@ def linked(fleet: Fleet, broker: Broker) -> tuple[Link, list[str]]:
     said: list[str] = []
     context = watchidentity.context(own, broker)
     return Link(broker, context, lambda topic, payload: said.append(topic), said.append), said
+
+
+def cut(link: Link) -> None:
+    """End its connection as a dead computer or network does: without a word to the broker."""
+    line = link._client.socket()
+    assert line is not None
+    line.shutdown(socket.SHUT_RDWR)
 
 
 def until(link: Link, condition: Callable[[], bool]) -> None:
@@ -323,6 +479,8 @@ def test_a_batch_keeps_the_last_of_each_and_names_the_unknown(registry: Registry
     assert registry.put_diagnoses(later) == set()
     assert registry.diagnoses() == [later[0], batch[0], later[1]]
     assert registry.failing_stages() == {"wifi": 2}
+    assert registry.put_diagnoses(later) == set()  # as it comes again after a crash
+    assert registry.diagnoses() == [later[0], batch[0], later[1]]
     assert registry.put_diagnoses([]) == set()
 
 

@@ -1,5 +1,7 @@
 """How the databases find what a fleet asks for: along indexes, never by reading a table through."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -44,11 +46,16 @@ def large(place: Path | str) -> Registry:
             session="x",
             lease_s=1e6,
         )
-    if not isinstance(place, Path):
+    analyze(registry)
+    return registry
+
+
+def analyze(registry: Registry) -> None:
+    """Have PostgreSQL know what is in its tables."""
+    if not isinstance(registry._database.location, Path):
         engine = registry._database._engine.execution_options(isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
             connection.execute(text("VACUUM ANALYZE"))
-    return registry
 
 
 def explained(registry: Registry, query: Executable | str, values: Any = ()) -> str:
@@ -93,24 +100,51 @@ def test_what_an_edited_manifest_gives_up_is_found_along_indexes(tmp_path: Path)
 
 def test_a_claim_in_a_large_fleet_reads_no_table_through(large: Registry) -> None:
     """Each statement as it is sent, for a new board, one that is known, and one too many."""
+    who = {"boards": ["esp32", "esp32-s3"], "station": "s", "session": "y", "lease_s": 60.0}
+    with sent_by(large) as sent:
+        large.claim(1, unique_id="new", **who)
+        large.claim(1, unique_id="upump-000005", **who)
+        large.claim(1, unique_id="v1", **who)
+        large.renew("y", 60.0, ["x", "z"])
+        large.slots(1)
+        large.drop_session("y")
+    check_all(large, sent)
+
+
+@pytest.mark.parametrize("status", ["open", "failed", "held", "proved"])
+def test_whether_a_kind_of_board_is_wanted_reads_no_table_through(
+    large: Registry, status: str
+) -> None:
+    """All is for boards of another kind, and most of it is of one status."""
+    with large._database.transaction() as connection:
+        late = f"CASE WHEN id < 29000 THEN '{status}' ELSE status END"
+        connection.execute(text(f"UPDATE slots SET board = 'esp32', status = {late}"))
+    analyze(large)
+    with sent_by(large) as sent:
+        assert large.unwanted(1, boards=["pico-w"], session="y") is not None
+    check_all(large, sent)
+
+
+@contextmanager
+def sent_by(registry: Registry) -> Iterator[list[tuple[str, Any]]]:
+    """The statements that are sent meanwhile, with their values."""
     sent: list[tuple[str, Any]] = []
-    engine = large._database._engine
+    engine = registry._database._engine
 
     def note(_c: Any, _cursor: Any, statement: str, values: Any, *_: Any) -> None:
         if statement.startswith(("SELECT", "DELETE")) and "FROM" in statement:
             sent.append((statement, values))
 
     event.listen(engine, "before_cursor_execute", note)
-    who = {"boards": ["esp32", "esp32-s3"], "station": "s", "session": "y", "lease_s": 60.0}
-    large.claim(1, unique_id="new", **who)
-    large.claim(1, unique_id="upump-000005", **who)
-    large.claim(1, unique_id="v1", **who)
-    large.renew("y", 60.0, ["x", "z"])
-    large.slots(1)
-    large.drop_session("y")
-    event.remove(engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+
+
+def check_all(registry: Registry, sent: Sequence[tuple[str, Any]]) -> None:
     assert len(sent) > 10
     small = ("FROM claims", "FROM runs", "clock_timestamp", "pg_catalog")
     for statement, values in sent:
         if not any(name in " ".join(statement.split()).split(" WHERE ")[0] for name in small):
-            check(explained(large, statement, values), statement)
+            check(explained(registry, statement, values), statement)

@@ -36,14 +36,14 @@ def report(device_id: str, *records: dict[str, object]) -> bytes:
 class Client:
     """A real MQTT client with a certificate; `heard` is what came, in order."""
 
-    def __init__(self, identity: Identity, port: int, folder: Path) -> None:
+    def __init__(self, identity: Identity, port: int, folder: Path, client_id: str) -> None:
         own = folder / f"{id(self)}.pem"
         own.write_bytes(identity.key_pem() + identity.chain_pem())
         tls = ssl.create_default_context(cadata=identity.anchors_pem().decode())
         tls.load_cert_chain(own)
         self.heard: queue.Queue[tuple[str, bytes]] = queue.Queue()
         self._granted: queue.Queue[list[ReasonCode]] = queue.Queue()
-        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="whoever")
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
         self._client.tls_set_context(tls)
         self._client.on_message = lambda _, __, one: self.heard.put((one.topic, one.payload))
         self._client.on_subscribe = lambda _, __, ___, codes, ____: self._granted.put(codes)
@@ -67,8 +67,10 @@ class Client:
 
 
 @contextlib.contextmanager
-def client(identity: Identity, port: int, folder: Path) -> Iterator[Client]:
-    made = Client(identity, port, folder)
+def client(
+    identity: Identity, port: int, folder: Path, client_id: str = "whoever"
+) -> Iterator[Client]:
+    made = Client(identity, port, folder, client_id)
     try:
         yield made
     finally:

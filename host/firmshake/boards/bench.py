@@ -198,12 +198,12 @@ def _read(path: Path) -> list[Sight]:
         with open(handle, "rb") as stream:
             told = json.loads(stream.read(_LARGEST))
         return [_sight(row) for row in told["boards"]]
-    except (OSError, ValueError, TypeError, LookupError, Error, RecursionError):
+    except (OSError, ValueError, TypeError, ArithmeticError, LookupError, Error, RecursionError):
         return []
 
 
 def _sight(row: dict[str, Any]) -> Sight:
-    """Raises ValueError, TypeError, LookupError or Error where it is none."""
+    """Raises ValueError, TypeError, ArithmeticError, LookupError or Error where it is none."""
     sight = Sight(
         number=int(row["number"]),
         board=str(row["board"]),

@@ -22,9 +22,6 @@ from firmshake.errors import Error
 
 __all__ = ["Authority", "Identity", "Root", "create"]
 
-# leaves room in a common name (RFC 5280 appendix A: 64) for what stands behind it
-LONGEST_NAME = 40
-
 
 @dataclass(frozen=True)
 class Root(Issuer):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-
-from cryptography import x509
+from typing import TYPE_CHECKING
 
 from firmshake.endpoint import is_address, is_host
 from firmshake.errors import Error
+
+if TYPE_CHECKING:  # slow to load, and profiles are looked through without it
+    from cryptography import x509
 
 
 def is_constraint(text: object) -> bool:
@@ -29,6 +31,8 @@ def is_constraint(text: object) -> bool:
 
 def parse(text: str) -> x509.GeneralName:
     """Return a constraint as the extension holds it."""
+    from cryptography import x509
+
     assert is_constraint(text)
     kind, _, value = text.partition(":")
     return x509.IPAddress(ipaddress.ip_network(value)) if kind == "ip" else x509.DNSName(value)
@@ -52,6 +56,8 @@ def within(ca: x509.Certificate, names: Sequence[x509.GeneralName]) -> list[x509
 
 
 def _permitted(ca: x509.Certificate) -> Sequence[x509.GeneralName]:
+    from cryptography import x509
+
     try:
         found = ca.extensions.get_extension_for_class(x509.NameConstraints).value
     except x509.ExtensionNotFound:
@@ -61,6 +67,8 @@ def _permitted(ca: x509.Certificate) -> Sequence[x509.GeneralName]:
 
 def _is_permitted(permitted: Sequence[x509.GeneralName], name: x509.GeneralName) -> bool:
     """Whether it is below one of its own kind; a kind of which there is none is free."""
+    from cryptography import x509
+
     mine = [one.value for one in permitted if type(one) is type(name)]
     if isinstance(name, x509.IPAddress):
         return not mine or any(name.value in network for network in mine)

@@ -18,7 +18,7 @@ from firmshake.boards import discover, drives, plugged, ports
 from firmshake.boards import row as rows
 from firmshake.boards.row import Change, Row
 from firmshake.cli import parameters
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.wording import printable
 
 # how often a look is taken: people wait for it with a cable in their hand
@@ -89,13 +89,14 @@ def _look(wanted: Sequence[str]) -> list[Row]:
 def _devices(folder: Path) -> dict[str, str]:
     """The device ids of the project by unique id; none where this is no project."""
     from firmshake import project
-    from firmshake.registry import open_for
 
     if not (folder / project.FLEET_FILE).exists():
         return {}
     fleet = project.load(folder)
     if fleet.registry_url is None and not fleet.registry_path.exists():
         return {}
+    from firmshake.registry import open_for
+
     known = open_for(fleet).devices()
     return {device.unique_id: device.device_id for device in known if device.unique_id}
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 
 from firmshake import saving
-from firmshake.cli.printer import Printer, terminal
+from firmshake.cli.printer import Printer
+from firmshake.cli.terminal import terminal
 from firmshake.climbgate import Only
 from firmshake.console import Back, Lost, OpenPort, watch
 from firmshake.errors import Error

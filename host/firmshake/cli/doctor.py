@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from firmshake.cli import target
-from firmshake.cli.printer import Printer, terminal
+from firmshake.cli.printer import Printer
+from firmshake.cli.terminal import terminal
 from firmshake.ladderview import summary
 
 

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO
 import click
 
 from firmshake.cli import target
-from firmshake.cli.printer import Printer, terminal
+from firmshake.cli.printer import Printer
+from firmshake.cli.terminal import terminal
 from firmshake.errors import Error
 from firmshake.event import Event, Output
 from firmshake.reader import Reader

@@ -78,6 +78,13 @@ if TYPE_CHECKING:
     help="Begin with a CA that there is: its key, its certificate and those above it, as PEM, DER"
     " or PKCS#12, in one file or several. Below a root's key, an issuing CA is made.",
 )
+@click.option(
+    "--registry",
+    "registry_url",
+    metavar="URL",
+    help="Have the registry in the empty PostgreSQL database at URL, which several stations share;"
+    " the password is not in it: libpq finds that in ~/.pgpass. By itself: a file of the project.",
+)
 @offering.option
 @keeping.options
 def command(
@@ -91,6 +98,7 @@ def command(
     no_ntp: bool,
     profiles_file: Path | None,
     ca_files: tuple[str, ...],
+    registry_url: str | None,
     file_passphrase_fd: int | None,
     passphrase_fd: int | None,
     root_fd: int | None,
@@ -108,7 +116,7 @@ def command(
     from firmshake.newproject import check_free, new_project
 
     host, port = parse_endpoint(broker, DEFAULT_PORT)
-    check_free(folder)  # before anybody types a passphrase
+    check_free(folder, registry_url)  # before anybody types a passphrase
     _check_names("--broker-name", broker_names)
     _check_time_servers(ntp)
     if ntp and no_ntp:
@@ -132,6 +140,7 @@ def command(
         ntp=() if no_ntp else ntp or DEFAULT_NTP,
         broker_names=broker_names,
         certificate_profiles=rules,
+        registry_url=registry_url,
     )
     _report(made, uri, root_uri)
 
@@ -209,6 +218,8 @@ def _report(made: Project, uri: str | None, root_uri: str | None) -> None:
     click.echo("  fleet.toml   settings: look through them before the first board")
     click.echo(f"  ca/          root and issuing CA, {_where(uri, root_uri)}")
     click.echo("  broker/      certificate, key and configuration for mosquitto")
+    if made.registry_url is not None:
+        click.echo(f"  registry     in PostgreSQL: {made.registry_url}")
     click.echo(f"root CA SHA-256 {fingerprint(root_certificate(made))}")
     click.echo("next:", err=True)
     broker, project = (shlex.quote(str(f)) for f in (made.broker_folder, made.root))

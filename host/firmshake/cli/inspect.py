@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from firmshake.cli import passphrase
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.errors import Error
 from firmshake.inspect.desk import Ask
 from firmshake.wording import printable

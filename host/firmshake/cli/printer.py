@@ -7,9 +7,7 @@ strangers. In a file or a pipe it is left as it came.
 from __future__ import annotations
 
 import json
-import sys
 import time
-from io import TextIOWrapper
 
 import click
 from rich.console import Console, RenderableType
@@ -22,13 +20,6 @@ from firmshake.symptoms import Symptoms
 from firmshake.verdict import remedy
 
 _PREFIX = 32  # an unfinished line up to here is a prefix, such as a time that a terminal wrote
-
-
-def terminal() -> Console:
-    """Standard output for rich: colour on a terminal only, never an error for a character."""
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    return Console(highlight=False)
 
 
 class Printer:

@@ -9,7 +9,7 @@ import click
 from rich.console import Console, Group
 from rich.text import Text
 
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.errors import Error
 from firmshake.ladderview import MARKS, Line, failure
 from firmshake.recorder import Record, Recording

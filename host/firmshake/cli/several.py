@@ -15,7 +15,7 @@ from firmshake import saving
 from firmshake.cli.consoleview import Look, View
 from firmshake.cli.controls import Controls
 from firmshake.cli.prefix import Prefixes
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.climbgate import Only
 from firmshake.console import OpenPort
 from firmshake.consoles import Consoles, Place

@@ -5,7 +5,7 @@ Keys as in EMQX's own schema: apps/emqx/src/emqx_schema.erl and apps/emqx_auth, 
 
 from __future__ import annotations
 
-from firmshake import watcher
+from firmshake import brokerconfig, watcher
 from firmshake.exports.material import (
     README,
     Files,
@@ -71,6 +71,9 @@ listeners.ssl.default {{
 # itself, so that no device can take over another's session
 mqtt.peer_cert_as_username = cn
 mqtt.peer_cert_as_clientid = cn
+
+# what waits for a client that is away: EMQX's own 1000 are few for firmshake fleet watch
+mqtt.max_mqueue_len = {brokerconfig.QUEUED}
 
 authorization {{
   no_match = deny

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from firmshake import watcher
+from firmshake import brokerconfig, watcher
 from firmshake.ca.identity import PrivateKey
 from firmshake.exports import hivemq_extension as extension
 from firmshake.exports.material import README, Files, Material, readme, trial
@@ -75,6 +75,13 @@ def _config(material: Material) -> str:
             </tls>
         </tls-tcp-listener>
     </listeners>
+    <!-- what waits for a client that is away: HiveMQ's own 1000 are few for fleet watch -->
+    <mqtt>
+        <queued-messages>
+            <max-queue-size>{brokerconfig.QUEUED}</max-queue-size>
+            <strategy>discard-oldest</strategy>
+        </queued-messages>
+    </mqtt>
     <anonymous-usage-statistics>
         <enabled>false</enabled>
     </anonymous-usage-statistics>

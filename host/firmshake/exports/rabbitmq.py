@@ -72,6 +72,10 @@ auth_http.user_path = {asked}/user
 auth_http.vhost_path = {asked}/vhost
 auth_http.resource_path = {asked}/resource
 auth_http.topic_path = {asked}/topic
+
+# messages on their way to a client that has not acknowledged them: firmshake fleet watch does so
+# once it has written them down, and would be slow with RabbitMQ's own 10
+mqtt.prefetch = 1000
 """
 
 

@@ -48,7 +48,8 @@ class Counter:
 # which questions may come after which was answered well, "" for the first. Once one was not, only
 # those that end the work
 _NEXT: Mapping[str, Sequence[str]] = {
-    "": ("known", "admit"),
+    "": ("wanted", "known", "admit"),
+    "wanted": ("known", "admit"),
     "known": ("admit",),
     "admit": ("enrol", "written", "ended"),
     "enrol": ("withdraw", "written", "ended"),
@@ -108,6 +109,7 @@ class Desk:
         self._is_lost = False  # the claim
         self._asked = _Asked()
         self._answers: Mapping[str, Callable[[Fields], dict[str, Any]]] = {
+            "wanted": self._wanted,
             "known": self._known,
             "admit": self._admit,
             "enrol": self._enrol,
@@ -161,6 +163,17 @@ class Desk:
         elif isinstance(error, ClaimLost | Unavailable):
             self.turned = Turned(error.message, error.hint, later=True)
 
+    def _wanted(self, said: Fields) -> dict[str, Any]:
+        """For a board that can't tell who it is before firmware is written to it."""
+        boards = _boards(message.text(said, "chip"))
+        if not boards:
+            raise Nonsense("a chip that no board has")
+        counter = self._counter
+        refusal = counter.registry.unwanted(counter.run.id, boards=boards, session=counter.session)
+        if refusal is not None:
+            raise _turned(refusal)
+        return {}
+
     def _known(self, said: Fields) -> dict[str, Any]:
         self._asked.chain = message.chain(said, "chain")
         unique_id = message.unique_id(said, "unique_id")
@@ -191,13 +204,13 @@ class Desk:
         answer = counter.registry.claim(
             counter.run.id,
             unique_id=unique_id,
-            boards=[board.name for board in BOARDS if board.chip == chip],
+            boards=_boards(chip),
             station=counter.station,
             session=counter.session,
             lease_s=counter.lease_s,
         )
         if isinstance(answer, Refusal):
-            raise Turned(answer.words, later=answer.reason == "busy")
+            raise _turned(answer)
         self.claim = answer
         return answer
 
@@ -260,3 +273,12 @@ class Desk:
             profile=claim.profile if claim else None,
             token=claim.token if claim else None,
         )
+
+
+def _boards(chip: str) -> list[str]:
+    """The names of the boards that have that chip."""
+    return [board.name for board in BOARDS if board.chip == chip]
+
+
+def _turned(refusal: Refusal) -> Turned:
+    return Turned(refusal.words, later=refusal.reason == "busy")

@@ -1,7 +1,8 @@
 """Listens to what the boards of a fleet report, and keeps the last verdict of each.
 
-One thread: it reads messages until it is time to write, and then writes a batch in one transaction.
-So there is one transaction a second at most, however much is said.
+One thread: it reads messages until it is time to write, writes all of them, and only then tells the
+broker that it may forget them. So there is one transaction a second, and more where that much is
+said that the broker waits for us.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from firmshake.errors import Error
+from firmshake.fleet import watchlink
 from firmshake.fleet.watchinbox import Inbox
 from firmshake.fleet.watchmessage import READY
 from firmshake.registry.fleetrecord import Diagnosis
@@ -22,8 +24,17 @@ _TURN_S = 0.25
 _WRITE_S = 1.0
 # verdicts in a transaction: some tenths of a second, in which nothing is read
 _BATCH = 5000
+# unacknowledged messages that are written at once: half of what the broker may have under way
+_MANY = watchlink.UNDER_WAY // 2
+# A broker may have a limit of its own, and say no more until we acknowledge: RabbitMQ's, of 10, is
+# the lowest. So after that many a pause is none of the boards'
+_FEW, _QUIET_S = 10, 0.02
+# transactions then, at most: a fifth of the time, as others write to the registry too
+_WRITE_SHARE = 4
 # the certificate is not used to its very last moment
 _SPARE = timedelta(minutes=1)
+# before the certificate's end, when it is told
+_NOTICES = (timedelta(days=1), timedelta(hours=1))
 # faults that are told; a fleet has many boards, and each may have one
 _MOST_TOLD = 1000
 # what counting the registry's verdicts may cost: a twentieth of the time
@@ -81,11 +92,18 @@ class Line(Protocol):
     def is_listening(self) -> bool:
         """Whether messages would come."""
 
+    @property
+    def unsettled(self) -> int:
+        """How many messages the broker keeps until we acknowledge them."""
+
+    def settle(self) -> None:
+        """Acknowledge all that has come: it is kept."""
+
     def work(self, seconds: float) -> None:
         """Read what has come, or wait for it. Raises Error where it makes no sense to go on."""
 
     def close(self) -> None:
-        """Leave for good."""
+        """Leave; the broker keeps for the next watching what was not acknowledged."""
 
 
 class Faults:
@@ -120,6 +138,9 @@ class Watch:
         self._faults, self._ends = faults, ends
         self._monotonic, self._clock = monotonic, clock
         self._began = self._written = self._counted = monotonic()
+        self._write_cost = 0.0
+        left = ends - clock()
+        self._notices = [notice for notice in _NOTICES if notice < 0.9 * left]
         self._kept = self._unknown = 0
         self._boards: dict[str, bool] = {}  # whether each that was heard is ready
         self._stages: Mapping[str, int] = {}
@@ -136,30 +157,48 @@ class Watch:
         try:
             while seconds is None or self._elapsed() < seconds:
                 self._check_certificate()
-                self._line.work(_TURN_S)
-                if self._monotonic() - self._written >= _WRITE_S:
+                before = self._inbox.messages
+                self._line.work(_QUIET_S if self._line.unsettled >= _FEW else _TURN_S)
+                if self._is_due(is_quiet=self._inbox.messages == before):
                     self._write()
                 self._show()
         finally:
+            self._write()
             self._line.close()
-            while len(self._inbox) and self._write():
-                pass
             self._stale, self._cost = True, 0.0
             self._show()
 
-    def _write(self) -> bool:
-        """Keep a batch; whether the registry took it."""
-        self._written = self._monotonic()
-        batch = self._inbox.take(_BATCH)
-        if not batch:
+    def _is_due(self, *, is_quiet: bool) -> bool:
+        """Whether it is time to write."""
+        since = self._monotonic() - self._written
+        if since >= _WRITE_S:
             return True
-        try:
-            unknown = self._books.put_diagnoses(batch)
-        except Error as error:  # another station may hold it, or its server be away
-            self._inbox.put_back(batch)
-            self._complain(f"the registry does not take verdicts, which wait: {error.message}")
+        waiting = self._line.unsettled
+        if self._trouble or waiting < _FEW:
             return False
-        self._complain("")
+        return waiting >= _MANY or (is_quiet and since >= self._write_cost * _WRITE_SHARE)
+
+    def _write(self) -> None:
+        """Keep all that has come, and then acknowledge it; where the registry takes it not, wait.
+
+        Interrupted anywhere, it can be done again.
+        """
+        self._written = self._monotonic()
+        while len(self._inbox):
+            batch = self._inbox.oldest(_BATCH)
+            try:
+                unknown = self._books.put_diagnoses(batch)
+            except Error as error:  # another station may hold it, or its server be away
+                self._complain(f"the registry does not take verdicts, which wait: {error.message}")
+                return
+            self._inbox.forget(batch)
+            self._complain("")
+            self._kept_now(batch, unknown)
+        self._line.settle()
+        self._write_cost = self._monotonic() - self._written
+
+    def _kept_now(self, batch: Sequence[Diagnosis], unknown: set[str]) -> None:
+        """Count and show what the registry has."""
         known = [one for one in batch if one.device_id not in unknown]
         for device_id in sorted(unknown):
             self._faults.tell(device_id, "the registry knows no such device: nothing is kept of it")
@@ -168,7 +207,6 @@ class Watch:
         self._boards |= {one.device_id: one.verdict == READY for one in known}
         self._stale |= bool(known)
         self._view.heard(known, self._clock())
-        return True
 
     def _show(self) -> None:
         self._count_stages()
@@ -213,10 +251,20 @@ class Watch:
         self._trouble = words
 
     def _check_certificate(self) -> None:
-        if self._clock() >= self._ends - _SPARE:
+        left = self._ends - self._clock()
+        if left <= _SPARE:
             raise Error(
                 "the watcher's certificate has come to its end",
-                hint="run the same command again: it is given a new one",
+                hint="run the same command again: it is given a new one, and what boards report"
+                " until then",
+            )
+        due = [notice for notice in self._notices if left <= notice]
+        if due:
+            self._notices = [notice for notice in self._notices if notice not in due]
+            self._view.note(
+                f"the watcher's certificate ends at {self._ends.astimezone():%Y-%m-%d %H:%M}, and"
+                " the watching with it: end it before and run the same command again; what boards"
+                " report in between waits at the broker"
             )
 
     def _elapsed(self) -> float:

@@ -1,7 +1,7 @@
 """What has come from boards and was not kept yet: the last of each, however often it speaks.
 
 So a board that never stops talking costs the others nothing: it has one place here, and after some
-messages in a second no more of them are read. Does no I/O.
+messages in a second only the last of them is read. Does no I/O.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from itertools import islice
 
 from firmshake.fleet import watchmessage
 from firmshake.fleet.watchmessage import BadReport
@@ -41,7 +42,7 @@ class Inbox:
         self.messages = self.refused = 0
         self._source, self._told = source, told
         self._clock, self._monotonic = clock, monotonic
-        self._waiting: dict[str, Diagnosis] = {}
+        self._waiting: dict[str, Diagnosis | bytes] = {}  # bytes were not read yet
         self._second = 0
         self._heard: Counter[str] = Counter()
 
@@ -54,32 +55,50 @@ class Inbox:
         device_id = ""
         try:
             device_id = watchmessage.device_of(topic)
-            self._check_room(device_id)
-            found = watchmessage.parse(device_id, payload, self._clock(), self._source)
+            if len(self._waiting) >= MOST_BOARDS and device_id not in self._waiting:
+                raise BadReport("too many boards at once: not kept")
+            found = payload if self._is_loud(device_id) else self._read(device_id, payload)
             # at the end: in the order in which the boards spoke last
             self._waiting.pop(device_id, None)
             self._waiting[device_id] = found
         except BadReport as error:
-            self.refused += 1
-            self._told(device_id, error.message)
+            self._refuse(device_id, error)
 
-    def take(self, most: int) -> list[Diagnosis]:
-        """Take out the verdicts that have waited longest."""
-        ids = [device_id for _, device_id in zip(range(most), self._waiting, strict=False)]
-        return [self._waiting.pop(device_id) for device_id in ids]
+    def oldest(self, most: int) -> list[Diagnosis]:
+        """Return the verdicts that have waited longest; they wait on until they are forgotten."""
+        found = []
+        for device_id, waiting in list(islice(self._waiting.items(), most)):
+            try:
+                one = self._read(device_id, waiting) if isinstance(waiting, bytes) else waiting
+            except BadReport as error:
+                del self._waiting[device_id]
+                self._refuse(device_id, error)
+                continue
+            self._waiting[device_id] = one
+            found.append(one)
+        return found
 
-    def put_back(self, taken: Iterable[Diagnosis]) -> None:
-        """Have verdicts wait again that could not be kept; one that came since then stays."""
-        before = {one.device_id: one for one in taken}
-        self._waiting = before | self._waiting
+    def forget(self, kept: Iterable[Diagnosis]) -> None:
+        """Let go of what `oldest` has returned, with nothing put in since."""
+        for one in kept:
+            del self._waiting[one.device_id]
 
-    def _check_room(self, device_id: str) -> None:
+    def _read(self, device_id: str, payload: bytes) -> Diagnosis:
+        return watchmessage.parse(device_id, payload, self._clock(), self._source)
+
+    def _refuse(self, device_id: str, error: BadReport) -> None:
+        self.refused += 1
+        self._told(device_id, error.message)
+
+    def _is_loud(self, device_id: str) -> bool:
+        """Whether a board has said enough in this second; a broker's queue may hold much of one."""
         second = int(self._monotonic())
         if second != self._second:
             self._second = second
             self._heard.clear()
         self._heard[device_id] += 1
-        if self._heard[device_id] > MOST_A_SECOND:
-            raise BadReport(f"more than {MOST_A_SECOND} reports a second: the rest is not read")
-        if len(self._waiting) >= MOST_BOARDS and device_id not in self._waiting:
-            raise BadReport("too many boards at once: not kept")
+        if self._heard[device_id] <= MOST_A_SECOND:
+            return False
+        words = f"more than {MOST_A_SECOND} reports within a second: only the last is read"
+        self._told(device_id, words)
+        return True

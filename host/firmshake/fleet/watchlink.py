@@ -1,8 +1,12 @@
 """The watcher's connection to the broker: it comes back by itself, and says what is the matter.
 
-MQTT 5 where the broker has it: then nothing is lost while the connection is away for a while, no
-message can be larger than a report, and who is put out by a second watcher is told so. Where it has
-not (RabbitMQ before 3.13), MQTT 3.1.1.
+The session is the broker's to keep: what boards report while no watcher is there waits for the next
+one, and what was not acknowledged comes again. The name that it is kept under is the watcher's, not
+its certificate's, which is another at each start.
+
+MQTT 5 where the broker has it: then we say for how long the session is kept, no message can be
+larger than a report, and who is put out by a second watcher is told so. Where it has not (RabbitMQ
+before 3.13), MQTT 3.1.1.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from firmshake import fleetfile, watcher
+from firmshake import fleetfile, interrupts, watcher
 from firmshake.errors import Error
 from firmshake.fleet.watchmessage import LONGEST
 from firmshake.project import Broker
@@ -36,10 +40,12 @@ _TIMEOUT_S = 10.0
 _FIRST_S, _LONGEST_S = 1.0, 60.0
 # a connection that held so long was a good one: the next try follows soon
 _GOOD_S = 30.0
-# of messages that wait for us while we are away; then the broker forgets us
-_KEPT_S = 3600
-# unacknowledged messages that the broker may have under way: its own limit of 20 slows it down
-_UNDER_WAY = 1000
+# of messages that wait for us while we are away; then the broker forgets us, and they take no more
+# of its memory
+_KEPT_S = 7 * 86400
+# unacknowledged messages that the broker may have under way. We acknowledge them once the registry
+# has them: as many as come in a second, or the broker would wait for us
+UNDER_WAY = 10_000
 # a report, and topic and properties before it
 _LARGEST = LONGEST + 1024
 # packets that are read before anything else is seen to
@@ -83,6 +89,13 @@ class Link:
         self._pause = _FIRST_S
         self._answered = False  # our CONNECT, in this connection
         self._count = 0
+        # what came and was not acknowledged: its number in this connection, and which it is
+        self._unsettled: list[tuple[int, int]] = []
+        self._again: set[int] = set()  # of earlier connections: the broker says it once more
+        self._is_kept, self._kept_s = (
+            False,
+            0,
+        )  # whether there was a session, and how long it is kept
         self._why = ""
         self._fault: Error | None = None
 
@@ -90,6 +103,18 @@ class Link:
     def is_listening(self) -> bool:
         """Whether the broker has granted the subscription, and the connection is there."""
         return self._since is not None
+
+    @property
+    def unsettled(self) -> int:
+        """How many messages were heard and not acknowledged."""
+        return len(self._unsettled)
+
+    def settle(self) -> None:
+        """Acknowledge all that was heard: from here on, the broker has it no more."""
+        with interrupts.held():
+            for number, _ in self._unsettled:
+                self._client.ack(number, 1)
+            self._unsettled.clear()
 
     def work(self, seconds: float) -> None:
         """Read what has come, or wait for it so long at most; connect where it is time.
@@ -119,15 +144,10 @@ class Link:
         self._check()
 
     def close(self) -> None:
-        """Leave for good: the broker keeps nothing for us."""
-        if not self._is_open:
-            return
-        self._is_open = False
-        gone = None
-        if self._version == MQTTProtocolVersion.MQTTv5:
-            gone = _properties(PacketTypes.DISCONNECT)
-            gone.SessionExpiryInterval = 0
-        self._client.disconnect(properties=gone)
+        """Leave; the broker keeps the session."""
+        if self._is_open:
+            self._is_open = False
+            self._client.disconnect()
 
     def _connect(self) -> None:
         self._why, self._answered = "", False
@@ -147,7 +167,11 @@ class Link:
         held = 0.0 if self._since is None else self._monotonic() - self._since
         if held >= _GOOD_S:
             self._pause = _FIRST_S
+        if self._since is not None and self._version == MQTTProtocolVersion.MQTTv311:
+            why += " (it does when another fleet watch begins: let one run)"
         self._since, self._is_open = None, False
+        self._again.update(which for _, which in self._unsettled)
+        self._unsettled.clear()
         if self._fault is not None:
             return
         # not for security: spread over half of the pause
@@ -168,9 +192,10 @@ class Link:
         client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=watcher.NAME,
-            clean_session=None if is_5 else True,
+            clean_session=None if is_5 else False,
             protocol=self._version,
             transport="websockets" if is_web else "tcp",
+            manual_ack=True,
         )
         if is_web:
             client.ws_set_options(path=self._broker.path)
@@ -186,7 +211,7 @@ class Link:
             wishes = _properties(PacketTypes.CONNECT)
             wishes.SessionExpiryInterval = _KEPT_S
             wishes.MaximumPacketSize = _LARGEST
-            wishes.ReceiveMaximum = _UNDER_WAY
+            wishes.ReceiveMaximum = UNDER_WAY
         address = (self._broker.host, self._broker.port, _KEEPALIVE_S)
         if is_5:
             client.connect_async(*address, clean_start=False, properties=wishes)
@@ -195,10 +220,15 @@ class Link:
         return client
 
     def _on_connect(
-        self, client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, __: Any
+        self, client: Client, _: Any, flags: ConnectFlags, reason: ReasonCode, more: Any
     ) -> None:
         self._answered = True
         if not reason.is_failure:
+            self._is_kept = flags.session_present
+            if not self._is_kept:
+                self._again.clear()
+            # a broker that keeps it for less than we asked for says so (MQTT 5, 3.2.2.3.2)
+            self._kept_s = getattr(more, "SessionExpiryInterval", _KEPT_S)
             client.subscribe(watcher.TOPICS, qos=1)
         elif reason.value == _NO_SUCH_VERSION:
             self._other_version()
@@ -233,8 +263,22 @@ class Link:
             words = f"the broker does not let the watcher subscribe to {watcher.TOPICS}"
             self._fault = Error(words, hint=RIGHT_HINT)
             return
+        what = self._what_waited()
         self._since, self._ever = self._monotonic(), True
-        self._said(f"listening at {self._broker.host}:{self._broker.port}")
+        self._said(f"listening at {self._broker.host}:{self._broker.port}; {what}")
+
+    def _what_waited(self) -> str:
+        """What becomes of reports that no watcher was there for."""
+        if self._is_kept:
+            return "the broker has kept what boards reported meanwhile"
+        if self._ever:
+            return "the broker has forgotten the watcher: what boards reported meanwhile is lost"
+        if self._version == MQTTProtocolVersion.MQTTv311:
+            return "from now on the broker keeps reports while no watcher is there"
+        return (
+            "from now on the broker keeps reports while no watcher is there,"
+            f" for {self._kept_s / 3600:.0f} hours"
+        )
 
     def _on_log(self, _: Client, __: Any, level: int, text: str) -> None:
         found = _ALERT.search(text) if level == LogLevel.MQTT_LOG_ERR else None
@@ -247,7 +291,14 @@ class Link:
             topic = message.topic
         except UnicodeDecodeError:  # the broker should not have taken it
             topic = ""
-        self._heard(topic, bytes(message.payload))
+        payload = bytes(message.payload)
+        which = hash((topic, payload))
+        if which in self._again:
+            self._again.discard(which)  # it waits to be kept, or is
+        else:
+            self._heard(topic, payload)
+        if message.qos:
+            self._unsettled.append((message.mid, which))
 
 
 def _properties(packet: int) -> Properties:

@@ -95,7 +95,7 @@ def _be_silent() -> None:
 
 def _provisioned(job: Job, talk: _Talk) -> Outcome:
     wish = Wish(job.target, job.via, stored=stored.finder(job.project))
-    wish = firmwarefirst.written(wish, talk)
+    wish = firmwarefirst.written(wish, talk, talk.check_wanted)
     registrar = _Distant(job.project, talk)
     return provision(job.project, registrar, wish, talk, proof_s=job.proof_s, force=job.force)
 
@@ -138,6 +138,10 @@ class _Talk:
             for name, value in fields.items()
         }
         self._pipe.send_bytes(message.encode({"tell": what, **fit}))
+
+    def check_wanted(self, chip: str) -> None:
+        """Raise Refused where the run wants no board with that chip, whichever it is."""
+        self.ask("wanted", chip=chip)
 
     def reached(self, stage: str) -> None:
         self.say("reached", stage=stage)

@@ -14,7 +14,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, select
 from sqlalchemy.engine import RowMapping
 
-from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import issuance
 from firmshake.registry.database import READ, Database, insert, repeated
@@ -156,6 +155,8 @@ def _record(connection: Connection, now: datetime, issued: Sequence[Issued], del
     changed = {name: put.excluded[name] for name in ("state", "verdict", "changed_at")}
     put = put.on_conflict_do_update(index_elements=["device_id"], set_=changed)
     connection.execute(put, [{"device_id": item.device_id, **device} for item in issued])
+    from firmshake.ca import certificate as certificates
+
     issuance.record(connection, now, issued)
     serials = [certificates.serial(item.certificate) for item in issued]
     change = {"at": now, "state": "issued", "verdict": None}

@@ -12,6 +12,7 @@ from firmshake import idrule
 from firmshake.registry import (
     claims,
     fleetclaim,
+    fleetkinds,
     fleetplan,
     fleetreport,
     fleetstatus,
@@ -147,6 +148,19 @@ class Fleet:
         return Refusal("busy", f"other stations ask for {unique_id} at the same moment")
 
     @repeated
+    def unwanted(self, run: int, *, boards: Sequence[str], session: str) -> Refusal | None:
+        """Return None where a run may want a board that can't tell its id, or why it does not.
+
+        `boards` and `session` are as in `claim`.
+        """
+        answer = self._unwanted(run, boards)
+        if answer is not None and answer.reason == "busy":
+            # by a station that is dead, perhaps; no board has the id ""
+            self._expire(session, "")
+            answer = self._unwanted(run, boards)
+        return answer
+
+    @repeated
     def renew(self, session: str, lease_s: float, tokens: Sequence[str]) -> None:
         """Renew these claims of a session of a station; what it has lost stays lost."""
         with self._database.transaction(CLAIM) as connection:
@@ -227,6 +241,10 @@ class Fleet:
         )
         with self._database.transaction(READ) as connection:
             return {row.stage: int(row[1]) for row in connection.execute(query)}
+
+    def _unwanted(self, run: int, boards: Sequence[str]) -> Refusal | None:
+        with self._database.transaction(READ) as connection:
+            return fleetkinds.refusal(connection, run, boards)
 
     def _expire(self, session: str, unique_id: str) -> float:
         """Free what has expired, and return the database's time; where nothing has, only look."""

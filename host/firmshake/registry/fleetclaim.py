@@ -123,14 +123,14 @@ def _slot_of(connection: Connection, asking: Asking, device_id: str) -> Row[Any]
 
 
 # PostgreSQL takes rows from an index in its order only if the columns that are NULL are named, too
-_BY_INDEX = (_S.wanted_unique_id, _S.unique_id, _S.board, _S.id)
-_BY_AGE = (_S.wanted_unique_id, _S.board, _S.changed_at, _S.id)
+BY_INDEX = (_S.wanted_unique_id, _S.unique_id, _S.board, _S.id)
+BY_AGE = (_S.wanted_unique_id, _S.board, _S.changed_at, _S.id)
 
 
 def _free(connection: Connection, asking: Asking) -> Row[Any] | None:
     """The first slot for any board of this kind that no board has had."""
     unused = (_S.status == "open", _S.unique_id.is_(None), *_givable(asking, _ON_BOARD))
-    found = _firsts(connection, asking, unused, _BY_INDEX)
+    found = _firsts(connection, asking, unused, BY_INDEX)
     return min(found, key=lambda row: row.id, default=None)
 
 
@@ -139,8 +139,8 @@ def _given_up(connection: Connection, asking: Asking) -> Row[Any] | None:
     had = _S.unique_id.is_not(None)
     failed = (_S.status == "failed", had, *_givable(asking, ("proved",)))
     gone = (_S.status == "open", had, *_givable(asking, _ON_BOARD))
-    found = _firsts(connection, asking, failed, _BY_AGE)
-    found = found or _firsts(connection, asking, gone, _BY_AGE)
+    found = _firsts(connection, asking, failed, BY_AGE)
+    found = found or _firsts(connection, asking, gone, BY_AGE)
     return min(found, key=lambda row: (row.changed_at, row.id), default=None)
 
 
@@ -152,17 +152,17 @@ def _firsts(
 ) -> list[Row[Any]]:
     """The first slot in that order of each kind that fits, of those that nobody has locked."""
     rows: list[Row[Any]] = []
-    for kind in _kinds(asking):
+    for kind in kinds(asking.boards):
         query = select(SLOTS).where(_S.run == asking.run, _S.wanted_unique_id.is_(None), kind)
         first = query.where(*which).order_by(*order).limit(1)
         rows += connection.execute(first.with_for_update(of=SLOTS, skip_locked=True)).all()
     return rows
 
 
-def _kinds(asking: Asking) -> Iterator[ColumnElement[bool]]:
-    """A condition for each kind of board that fits: an index leads to the first of each."""
+def kinds(boards: Sequence[str]) -> Iterator[ColumnElement[bool]]:
+    """Yield a condition for each kind of board that fits: an index leads to the first of each."""
     yield _S.board.is_(None)
-    for name in asking.boards:
+    for name in boards:
         yield _S.board == name
 
 
@@ -212,7 +212,7 @@ def _refusal(connection: Connection, asking: Asking, rule: str | None) -> Refusa
     """Why there is no slot for the board."""
     any_board = (_S.run == asking.run, _S.wanted_unique_id.is_(None))
     open_ones = select(SLOTS).where(*any_board, _S.status == "open").limit(1)
-    for kind in _kinds(asking):
+    for kind in kinds(asking.boards):
         theirs = select(DEVICES.c.device_id, DEVICES.c.unique_id).where(
             *any_board, _S.status == "open", kind, _elsewhere(asking, _S.device_id, _ON_BOARD)
         )

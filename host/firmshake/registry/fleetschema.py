@@ -17,7 +17,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from firmshake.registry.schema import DEVICES, METADATA, Moment, key
+from firmshake.registry.schema import DEVICES, METADATA, Moment, key, partial
 
 RUNS = Table(
     "runs",
@@ -69,9 +69,7 @@ for _name, _board, _columns in (
         ("run", "status", "wanted_unique_id", "board", "changed_at", "id"),
     ),
 ):
-    _known = SLOTS.c[_board].is_not(None)
-    _parts = [SLOTS.c[_column] for _column in _columns]
-    Index(_name, *_parts, sqlite_where=_known, postgresql_where=_known)
+    partial(_name, *(SLOTS.c[_column] for _column in _columns), where=SLOTS.c[_board].is_not(None))
 
 # a lease: a station's word that it is at work on a device and a board
 CLAIMS = Table(

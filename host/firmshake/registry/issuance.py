@@ -10,11 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from cryptography import x509
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import IntegrityError
 
-from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry.log import Entry, entry
 from firmshake.registry.record import CrlRecord, Issued
@@ -122,6 +120,11 @@ def _check_issuers(connection: Connection, issued: Sequence[Issued]) -> None:
     revoked = select(CERTIFICATES.c.id).where(kind, CERTIFICATES.c.revoked_at.is_not(None))
     if connection.execute(revoked.limit(1)).first() is None:
         return
+    # slow to load, and where nothing is signed there is no need of it
+    from cryptography import x509
+
+    from firmshake.ca import certificate as certificates
+
     good: set[str] = set()
     gone: set[str] = set()
     for der, when in connection.execute(select(*columns).where(kind)):
@@ -136,6 +139,8 @@ def _check_issuers(connection: Connection, issued: Sequence[Issued]) -> None:
 
 
 def _row(issued: Issued, at: datetime) -> dict[str, Any]:
+    from firmshake.ca import certificate as certificates
+
     certificate = issued.certificate
     return {
         "serial_number": certificates.serial(certificate),

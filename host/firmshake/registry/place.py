@@ -10,7 +10,7 @@ from firmshake.errors import Error
 from firmshake.registry import fleetschema, sqlitefile
 from firmshake.registry.database import READ, Database
 from firmshake.registry.postgresserver import PostgresServer
-from firmshake.registry.schema import METADATA, REVISION, VERSION
+from firmshake.registry.schema import METADATA, REVISION, VERSION, tables_for
 
 # importing them has put the fleet's tables beside the others
 assert fleetschema.RUNS.metadata is METADATA
@@ -39,19 +39,30 @@ def created(where: Path | str) -> Database:
     return database
 
 
+def check_empty(url: str) -> None:
+    """Raise Error where the database at `url` can't be reached, or holds tables."""
+    database = PostgresServer(url)
+    with database.transaction(READ) as connection:
+        _check_empty(database, connection)
+
+
 def fill(database: Database, connection: Connection) -> None:
     """Make the tables of this version, which migrations would make, too, but slower.
 
     Raises Error where the database holds others.
     """
+    _check_empty(database, connection)
+    tables_for(connection.dialect.name).create_all(connection)
+    connection.execute(REVISION.insert().values(version_num=revision(VERSION)))
+    database.note_version(connection, VERSION)
+
+
+def _check_empty(database: Database, connection: Connection) -> None:
     if inspect(connection).get_table_names():
         raise Error(
             f"{database.where} holds tables already, and nothing was changed",
             hint="name an empty database: createdb -E UTF8 NAME",
         )
-    METADATA.create_all(connection)
-    connection.execute(REVISION.insert().values(version_num=revision(VERSION)))
-    database.note_version(connection, VERSION)
 
 
 def revision(version: int) -> str:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from sqlalchemy import ColumnElement, Select, func, select
 from sqlalchemy.engine import RowMapping
 
 from firmshake import watcher
-from firmshake.ca import certificate as certificates
 from firmshake.registry import issuance, structure
 from firmshake.registry.database import READ, Database
 from firmshake.registry.log import Entry
@@ -26,6 +24,9 @@ from firmshake.registry.record import (
     certificate_of,
 )
 from firmshake.registry.schema import CERTIFICATES, CRLS, LOG
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 # rows of half a kilobyte: some megabytes at a time
 _PAGE = 5000
@@ -43,6 +44,8 @@ class Queries:
 
     def knows(self, certificate: x509.Certificate) -> bool:
         """Return whether this very certificate has a record."""
+        from firmshake.ca import certificate as certificates
+
         row = self.certificate(certificates.serial(certificate))
         return row is not None and row.fingerprint_sha256 == certificates.fingerprint(certificate)
 
@@ -112,7 +115,11 @@ class Queries:
         query = select(CERTIFICATES.c.der).where(CERTIFICATES.c.serial_number == serial_number)
         with self._database.transaction(READ) as connection:
             found = connection.execute(query).scalar()
-        return None if found is None else x509.load_der_x509_certificate(found)
+        if found is None:
+            return None
+        from cryptography import x509
+
+        return x509.load_der_x509_certificate(found)
 
     def last_crl(self, issuer: str) -> CrlRecord | None:
         """Return the revocation list that `issuer` signed last, or None."""

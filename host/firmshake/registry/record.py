@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from cryptography import x509
 from sqlalchemy import Select, func, select
 from sqlalchemy.engine import RowMapping
 
 from firmshake.registry.schema import CERTIFICATES, DEVICES
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     event,
 )
+from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from firmshake.errors import Error
@@ -36,6 +37,9 @@ APPLICATION_ID = 0x6673686B
 VERSION = 3
 
 STATES = ("planned", "issued", "written", "proved", "failed")
+
+# in what SQLAlchemy lets one note about an index: the condition of its rows
+_WHERE = "where"
 
 # what a certificate is for; also the names of the profiles
 KINDS = ("root", "intermediate", "broker", "device", "other")
@@ -78,6 +82,25 @@ class Moment(TypeDecorator[datetime]):
 
 METADATA = MetaData()
 
+
+def partial(name: str, *columns: ColumnElement[Any], where: ColumnElement[bool]) -> Index:
+    """Return an index of those rows for which that holds; `tables_for` puts the condition in."""
+    return Index(name, *columns, info={_WHERE: where})
+
+
+def tables_for(dialect: str) -> MetaData:
+    """Return all tables as that database makes them: its indexes have their conditions.
+
+    They are not put in for both at once: SQLAlchemy loads each dialect that is named to it, with
+    all drivers, which takes longer than most questions.
+    """
+    for table in METADATA.tables.values():
+        for index in table.indexes:
+            if _WHERE in index.info:
+                index.dialect_kwargs[f"{dialect}_{_WHERE}"] = index.info[_WHERE]
+    return METADATA
+
+
 DEVICES = Table(
     "devices",
     METADATA,
@@ -113,19 +136,17 @@ CERTIFICATES = Table(
     Column("reason", String(32)),  # RFC 5280 section 5.3.1
     Index("certificates_of_device", "device_id", "id"),
 )
-Index(
+partial(
     "certificates_revoked",
     CERTIFICATES.c.issuer,
     CERTIFICATES.c.id,
-    sqlite_where=CERTIFICATES.c.revoked_at.is_not(None),
-    postgresql_where=CERTIFICATES.c.revoked_at.is_not(None),
+    where=CERTIFICATES.c.revoked_at.is_not(None),
 )
-Index(
+partial(
     "certificates_of_others",
     CERTIFICATES.c.kind,
     CERTIFICATES.c.id,
-    sqlite_where=CERTIFICATES.c.device_id.is_(None),
-    postgresql_where=CERTIFICATES.c.device_id.is_(None),
+    where=CERTIFICATES.c.device_id.is_(None),
 )
 
 # where keys that were made here are on their way to; a row goes when all of them are there

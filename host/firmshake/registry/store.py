@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from cryptography import x509
 from sqlalchemy import Connection, select
 
-from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.registry import claims, issuance, place
 from firmshake.registry.database import CLAIM, READ, WRITE, Database, insert, repeated
@@ -32,6 +30,9 @@ from firmshake.registry.record import (
     devices_query,
 )
 from firmshake.registry.schema import CERTIFICATES, DEVICES, HISTORY, STATES
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 
 def _now() -> datetime:
@@ -86,6 +87,8 @@ class Registry(Queries, Deliveries, Fleet):
         Raises Error where its serial number or fingerprint is known already, and ClaimLost where
         the claim of that token has gone.
         """
+        from firmshake.ca import certificate as certificates
+
         now = self._clock()
         known = {"unique_id": unique_id, "chip": chip, "firmware": firmware}
         with self._database.transaction() as connection:
@@ -101,6 +104,8 @@ class Registry(Queries, Deliveries, Fleet):
         A device that one of them has is in state "issued" then. Raises Error, with none of them
         recorded, where the serial number or fingerprint of one is known already.
         """
+        from firmshake.ca import certificate as certificates
+
         now = self._clock()
         with self._database.transaction() as connection:
             for item in issued:

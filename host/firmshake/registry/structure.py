@@ -7,15 +7,14 @@ log, anything can.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import ModuleType
 
 from sqlalchemy import Connection
-
-from firmshake.registry import structurepostgres, structuresqlite
 
 
 def differences(connection: Connection) -> Iterator[str]:
     """Yield each way in which the schema is not the one that firmshake makes, in words."""
-    own = structuresqlite if connection.dialect.name == "sqlite" else structurepostgres
+    own = _of(connection.dialect.name)
     found, ours = own.found(connection), own.as_made()
     for kind, name in sorted(ours.keys() - found.keys()):
         yield f"the registry lacks the {kind} {name}"
@@ -24,3 +23,14 @@ def differences(connection: Connection) -> Iterator[str]:
     for kind, name in sorted(found.keys() & ours.keys()):
         if found[kind, name] != ours[kind, name]:
             yield f"the registry's {kind} {name} is not as firmshake makes it"
+
+
+def _of(dialect: str) -> ModuleType:
+    """Loads no other dialect than the one that is in use."""
+    if dialect == "sqlite":
+        from firmshake.registry import structuresqlite
+
+        return structuresqlite
+    from firmshake.registry import structurepostgres
+
+    return structurepostgres

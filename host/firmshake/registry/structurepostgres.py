@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import Constraint, CreateIndex
 
-from firmshake.registry.schema import LOG_FUNCTION, LOG_TRIGGERS, METADATA
+from firmshake.registry.schema import LOG_FUNCTION, LOG_TRIGGERS, tables_for
 
 Named = tuple[str, str]
 
@@ -80,7 +80,7 @@ def as_made() -> dict[Named, str]:
 
 
 def _made() -> Iterator[tuple[str, str, str]]:
-    for table in METADATA.sorted_tables:
+    for table in tables_for("postgresql").sorted_tables:
         yield "table", table.name, ""
         for column in table.columns:
             yield "column", f"{table.name}.{column.name}", _column(table, column)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, create_engine
 
-from firmshake.registry.schema import METADATA
+from firmshake.registry.schema import tables_for
 
 # without what SQLite makes by itself, for unique columns and for ANALYZE
 _QUERY = (
@@ -24,5 +24,5 @@ def found(connection: Connection) -> dict[Named, str]:
 def as_made() -> dict[Named, str]:
     """Return what firmshake makes."""
     with create_engine("sqlite://").begin() as connection:
-        METADATA.create_all(connection)
+        tables_for("sqlite").create_all(connection)
         return found(connection)

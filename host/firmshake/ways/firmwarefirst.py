@@ -7,6 +7,7 @@ nothing of any device in it, and comes back as a board that can be asked.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 from firmshake.errors import Error
@@ -20,11 +21,16 @@ class Elsewhere(Error):
     """The board has its firmware, and is one of those that have just come as serial ports."""
 
 
-def written(wish: Wish, watcher: Watcher) -> Wish:
+def written(
+    wish: Wish, watcher: Watcher, check_wanted: Callable[[str], None] = lambda chip: None
+) -> Wish:
     """Return the wish for a board that tells who it is: `wish` itself, if it is that already.
 
-    Raises Elsewhere where the system does not tell which port a drive has become, and Error
-    where there is no firmware for the board, or it does not come back.
+    `check_wanted` is given the chip of one that does not tell, and raises Error where nothing is to
+    be written to it.
+
+    Raises Elsewhere where the system does not tell which port a drive has become, and Error where
+    there is no firmware for the board, or it does not come back.
     """
     is_drive = wish.target is not None and os.path.isdir(wish.target)
     if not is_drive or wish.via not in (None, choose.REPL):
@@ -32,6 +38,7 @@ def written(wish: Wish, watcher: Watcher) -> Wish:
     way = choose.choose(replace(wish, via=None), watcher)
     if not isinstance(way, Uf2):
         return wish
+    check_wanted(way.seen.chip)
     firmware = way.firmware()
     watcher.reached("firmware")
     port = way.write_firmware(watcher)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from firmshake.boards.table import TITLES
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.firmwares import record
 from firmshake.firmwares.identify import File
 from firmshake.firmwares.store import Store, default_folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import click
 from firmshake import interrupts
 from firmshake.cli import opening, parameters
 from firmshake.cli.parameters import Seconds
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.errors import Error
 from firmshake.wording import printable
 
@@ -59,31 +60,54 @@ def command(
     """Listen to what boards report when they connect, and keep the last verdict of each.
 
     The CA signs a certificate of a few days for this and is closed again. The broker lets who has
-    it read the boards' reports, and do nothing else. `firmshake fleet status` shows what was kept.
+    it read the boards' reports, and do nothing else; from the first time on, it keeps what they
+    report while no watcher is there. `firmshake fleet status` shows what was kept.
     """
     if plain and as_json:
         raise Error("--plain and --json exclude each other", hint="leave out one", status=2)
-    fleet, registry, identity = _admitted(folder, days, passphrase_fd)
+    from firmshake import project
+
     kind: Kind = "json" if as_json else "plain" if plain else "auto"
-    from firmshake.cli.fleet import watchview
+    fleet = project.load(folder)
+    with _alone(fleet):
+        registry, identity = _admitted(fleet, days, passphrase_fd)
+        from firmshake.cli.fleet import watchview
 
-    _tell_missing_right(fleet)
-    shown = watchview.view(kind, terminal(), fleet.name)
-    # Ctrl-C is the usual end; all that was heard is kept
-    with shown as view, contextlib.suppress(interrupts.Interrupted):
-        _watch(fleet, registry, identity, view, seconds)
+        _tell_missing_right(fleet)
+        until = identity.certificate.not_valid_after_utc.astimezone()
+        title = f"{fleet.name}, until {until:%Y-%m-%d %H:%M}"
+        # Ctrl-C is the usual end; all that was heard is kept
+        with (
+            watchview.view(kind, terminal(), title) as view,
+            contextlib.suppress(interrupts.Interrupted),
+        ):
+            _watch(fleet, registry, identity, view, seconds)
 
 
-def _admitted(
-    folder: Path, days: int, passphrase_fd: int | None
-) -> tuple[Project, Registry, Identity]:
-    """The project, its registry and a certificate; the CA's key is gone when this returns."""
+@contextlib.contextmanager
+def _alone(fleet: Project) -> Iterator[None]:
+    """Hold the project's place for one watcher; another computer's is put out by the broker."""
+    from firmshake import exclusive
+
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(exclusive.folder(fleet.broker_folder))
+        except Error:
+            raise Error(
+                f"another fleet watch of {fleet.name} runs on this computer",
+                hint="let one run: its verdicts are in the registry, and fleet status shows them",
+            ) from None
+        yield
+
+
+def _admitted(fleet: Project, days: int, passphrase_fd: int | None) -> tuple[Registry, Identity]:
+    """The registry and a certificate; the CA's key is gone when this returns."""
     from firmshake.fleet import watchidentity
 
-    opened = opening.open_ca(folder, passphrase_fd)
+    opened = opening.open_loaded(fleet, *opening.parts(fleet), passphrase_fd)
     now = datetime.now(UTC)
     made = watchidentity.issue(opened.authority, opened.registry, now=now, days=days)
-    return opened.fleet, opened.registry, made
+    return opened.registry, made
 
 
 def _watch(

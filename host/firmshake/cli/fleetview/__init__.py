@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Literal
 
-from firmshake.cli.printer import terminal
+from firmshake.cli.terminal import terminal
 from firmshake.fleet.view import View
 
 Kind = Literal["auto", "plain", "json"]
