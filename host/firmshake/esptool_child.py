@@ -1,16 +1,15 @@
 """The main program of a child process that is about to become esptool.
 
-It sets up what esptool itself has no option for, and starts it, unchanged, as the main program that
-it is. Before its arguments may stand `--lifeline N`, a descriptor at whose end it ends, and then
+It sets up what esptool itself has no option for, and starts it as the main program that it is.
+Before its arguments may stand `--lifeline N`, a descriptor at whose end it ends, and then
 `--recall`: the files to write come through standard input.
 """
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
-import time
-import types
 
 from firmshake import lifeline, memfile
 
@@ -28,27 +27,24 @@ def main() -> None:
         memfile.recall(sys.stdin.buffer)
         arguments = arguments[1:]
     if any(argument.startswith("rfc2217:") for argument in arguments):
-        _hurry_pyserial()
+        # slow to load
+        from firmshake import quickport
+
+        quickport.use()
+    _spare_traces()
     sys.argv = ["esptool", *arguments]
     runpy.run_module("esptool", run_name="__main__", alter_sys=True)
 
 
-def _hurry_pyserial() -> None:
-    """Let it wait for an answer, and no longer.
+def _spare_traces() -> None:
+    """Let it spell out no packet for a trace that nobody asked for.
 
-    pyserial sleeps 50 ms before it looks whether a change was acknowledged, and esptool changes a
-    time limit twice a command, each of which counts as a change of all settings. A board next door
-    answers within 1 ms: over loopback this took a probe from 23 s to 1.8 s.
+    esptool 5.6 makes the text of a trace first and looks then whether there is to be one: that was
+    most of what a run cost.
     """
-    import serial.rfc2217
-    import serial.urlhandler.protocol_rfc2217
-
-    from firmshake.quickport import QuickPort
-
-    hurried = types.SimpleNamespace(**vars(time))
-    hurried.sleep = QuickPort.wait
-    serial.rfc2217.time = hurried
-    serial.urlhandler.protocol_rfc2217.Serial = QuickPort
+    formatter = getattr(importlib.import_module("esptool.loader"), "HexFormatter", None)
+    if formatter is not None:
+        formatter.__str__ = lambda self: ""
 
 
 if __name__ == "__main__":

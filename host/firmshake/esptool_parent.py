@@ -26,6 +26,7 @@ MOST_FILES = 250
 # which of the files of a request are what; the others have numbers of their own
 STDIN, STDOUT, REPLY = range(3)
 _LOADED = (
+    "encodings.idna",
     "esptool",
     "serial.urlhandler.protocol_rfc2217",
     "firmshake.esptool_child",

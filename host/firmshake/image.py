@@ -32,6 +32,7 @@ _SMALLEST_BLOCK_COUNT = 4
 MERGE_GAP_BLOCKS = 1
 
 ERASED = 0xFF
+_BLANK = bytes([ERASED]) * BLOCK_SIZE
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def build(files: Mapping[str, bytes], block_count: int, parameters: Parameters =
         if error.code == LittleFSError.Error.LFS_ERR_NOSPC:
             raise _too_small(files, block_count) from None
         raise Error(f"the board's filesystem cannot be built: {error}") from None
-    return Image(block_count, {block: bytes(flash.block(block)) for block in sorted(flash.touched)})
+    return Image(block_count, {block: bytes(data) for block, data in sorted(flash.touched.items())})
 
 
 def runs(blocks: Mapping[int, bytes]) -> list[Run]:
@@ -155,30 +156,29 @@ def laid_over(flash: bytes, parts: Iterable[Run]) -> bytes:
 
 
 class _Flash:
-    """LittleFS's block device: memory that remembers which blocks were touched.
+    """LittleFS's block device: memory of those blocks that were touched.
 
     Offers the four methods that littlefs-python calls on a context.
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[int, bytearray] = {}
-        self.touched: set[int] = set()
+        self.touched: dict[int, bytearray] = {}
 
-    def block(self, number: int) -> bytearray:
-        return self._blocks.setdefault(number, bytearray([ERASED]) * BLOCK_SIZE)
+    def _block(self, number: int) -> bytearray:
+        found = self.touched.get(number)
+        if found is None:
+            found = self.touched[number] = bytearray(_BLANK)
+        return found
 
     def read(self, cfg: LFSConfig, block: int, off: int, size: int) -> bytearray:
-        self.touched.add(block)
-        return self.block(block)[off : off + size]
+        return self._block(block)[off : off + size]
 
     def prog(self, cfg: LFSConfig, block: int, off: int, data: bytes) -> int:
-        self.touched.add(block)
-        self.block(block)[off : off + len(data)] = data
+        self._block(block)[off : off + len(data)] = data
         return 0
 
     def erase(self, cfg: LFSConfig, block: int) -> int:
-        self.touched.add(block)
-        self._blocks[block] = bytearray([ERASED]) * BLOCK_SIZE
+        self.touched[block] = bytearray(_BLANK)
         return 0
 
     def sync(self, cfg: LFSConfig) -> int:

@@ -273,6 +273,25 @@ def test_ctrl_c_in_the_session_says_goodbye_and_closes(monkeypatch: pytest.Monke
     assert board.sockets[0].fileno() == -1
 
 
+def test_a_question_that_only_refines_a_verdict_is_not_waited_for_as_long() -> None:
+    class Keeping(Board):
+        """Keeps the time limits that it is given."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.limits: list[int] = []
+
+        def connect(self, target: tuple[int, object], limit_ms: int) -> socket.socket:
+            self.limits.append(limit_ms)
+            return super().connect(target, limit_ms)
+
+    board = Keeping()
+    with mqtt_server(handle=servers.hang_up) as port:
+        events = run(board, Source(pki.settings(port, limit_ms=60000)))
+    assert verdicts(events) == ["mqtt/closed"]
+    assert board.limits == [60000, 5000]
+
+
 # the session
 
 

@@ -145,6 +145,29 @@ def test_of_several_addresses_the_first_that_answers_is_taken() -> None:
     assert address == "127.0.0.1"
 
 
+def test_several_addresses_that_drop_packets_share_the_time() -> None:
+    class Dropping(Board):
+        def __init__(self) -> None:
+            super().__init__(connects=TimeoutError(errno.ETIMEDOUT, "no"))
+            self.time = 0
+
+        def ticks(self) -> int:
+            return self.time
+
+        def connect(self, target: Any, limit_ms: int) -> socket.socket:
+            self.time += limit_ms if target else 0  # the address None refuses at once
+            return super().connect(target, limit_ms)
+
+    board = Dropping()
+    addresses = [("192.0.2.1", None), *[(f"192.0.2.{n}", n) for n in range(2, 9)]]
+    with pytest.raises(Failure) as raised:
+        network.connect(board, settled(), addresses, 15000)
+    assert explained(raised.value) == "tcp/timeout"
+    assert raised.value.evidence["addr"] == "192.0.2.8", "each was tried"
+    assert raised.value.evidence["limit_ms"] == 15000
+    assert 14900 <= board.time <= 15000
+
+
 # tls: every cause, from handshakes that were cut at each place
 
 

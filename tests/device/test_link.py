@@ -175,6 +175,33 @@ def test_a_session_may_be_silent_for_ever() -> None:
     assert [next_packet(made), next_packet(made)] == [CONNACK, b"\xd0\x00"]
 
 
+MESSAGE = b"\x30\x05\x00\x01abc"
+
+
+def held(*script: bytes | int) -> tuple[Line, Link]:
+    """A session that has just sent its PINGREQ, and allows 5 s for the answer."""
+    line = Line(CONNACK, *script)
+    made = link(line)
+    assert next_packet(made) == CONNACK
+    made.expect(None)
+    made.pong_ms = 5000
+    made.send(b"\xc0\x00")  # PINGREQ
+    return line, made
+
+
+def test_a_ping_without_an_answer_is_silence_whatever_else_comes() -> None:
+    line, made = held(3000, MESSAGE, 1900, MESSAGE)
+    assert [next_packet(made), next_packet(made)] == [MESSAGE, MESSAGE]
+    with pytest.raises(Ended, match="silent"):
+        next_packet(made)
+    assert 5000 <= line.time <= 5100
+
+
+def test_behind_the_answer_to_a_ping_a_session_may_be_silent_again() -> None:
+    _, made = held(4000, smallbroker.PINGRESP, 10**6, MESSAGE)
+    assert [next_packet(made), next_packet(made)] == [smallbroker.PINGRESP, MESSAGE]
+
+
 @pytest.mark.parametrize("end", [None, OSError(errno.ECONNRESET, "reset")])
 def test_an_end_is_told_at_once(end: OSError | None) -> None:
     made = link(Line(CONNACK, end))

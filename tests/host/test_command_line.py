@@ -8,14 +8,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import click
 import pytest
+from support import desk
 
-from firmshake import interrupts
+from firmshake import interrupts, registrysetting
 from firmshake.cli import COMMANDS, main
 from firmshake.cli.commands import firmshake
 from firmshake.errors import Error
+from firmshake.fleet.planned import Planned
+from firmshake.registry import Registry
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -78,18 +82,78 @@ def test_every_command_has_its_help(run: Run, name: str) -> None:
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_the_help_loads_no_command() -> None:
-    heavy = ["cryptography", "serial", "sqlalchemy", "esptool", "littlefs", "rich"]
+# what takes long to load; of the dialects, each brings all its drivers
+HEAVY = {
+    "alembic",
+    "cryptography",
+    "esptool",
+    "littlefs",
+    "mpremote",
+    "multiprocessing",
+    "paho",
+    "psycopg",
+    "rich",
+    "serial",
+    "sqlalchemy",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
+    "sqlalchemy.orm",
+}
+SQLITE = {"sqlalchemy", "sqlalchemy.dialects.sqlite"}
+# a command, and what it needs of that
+NEEDS: dict[str, set[str]] = {
+    "--help": set(),
+    "fleet --help": set(),
+    "fleet status --help": set(),
+    "fleet status": SQLITE | {"rich"},
+    "fleet status --json": SQLITE,
+    "fleet check devices.csv": {"rich"},
+    "registry show": SQLITE,
+    "ca list": SQLITE,
+    "boards --project elsewhere": {"rich", "serial"},
+    "console --help": {"rich"},
+    "explain log": {"rich"},
+}
+
+
+def loaded(folder: Path, *words: str) -> set[str]:
+    """What of HEAVY a command loads, from its start to its end."""
     program = (
         "import atexit, sys\n"
         "from firmshake.cli import main\n"
-        f"atexit.register(lambda: print('LOADED', [m for m in {heavy} if m in sys.modules]))\n"
+        f"heavy = {HEAVY}\n"
+        "atexit.register(lambda: print('LOADED', *heavy.intersection(sys.modules)))\n"
         "main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "LOADED []"
+    command = [sys.executable, "-c", program, *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    first, *names = done.stdout.splitlines()[-1].split()
+    assert first == "LOADED"
+    return set(names)
+
+
+@pytest.fixture(scope="module")
+def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a run, a manifest, and a log that holds nothing."""
+    made = desk.make_project(tmp_path_factory.mktemp("loads") / "fleet")
+    Registry.open(made.registry_path).plan("bench", "digest", "m.csv", [Planned("gh-1", line=2)])
+    (made.root / "devices.csv").write_text("id\ngh-1\n")
+    (made.root / "log").write_text("")
+    return made.root
+
+
+@pytest.mark.parametrize("command", NEEDS)
+def test_a_command_loads_only_what_it_needs(fleet: Path, command: str) -> None:
+    assert loaded(fleet, *command.split()) == NEEDS[command]
+
+
+def test_a_registry_in_postgresql_loads_nothing_of_sqlites(fleet: Path, tmp_path: Path) -> None:
+    settings = (fleet / "fleet.toml").read_text()
+    url = "postgresql://firmshake@/fleet?host=/nowhere"
+    (tmp_path / "fleet.toml").write_text(registrysetting.written(settings, url))
+    needs = {"sqlalchemy", "sqlalchemy.dialects.postgresql", "psycopg"}
+    assert loaded(tmp_path, "fleet", "status") == needs
 
 
 @pytest.mark.parametrize("words", [["bogus"], ["explain", "--bogus"], ["provision", "a", "b"]])

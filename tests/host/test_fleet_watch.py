@@ -410,16 +410,19 @@ def test_it_ends_before_its_certificate_does() -> None:
 @pytest.mark.parametrize(("days", "hours"), [(7, [24, 1]), (2, [24, 1]), (1, [1])])
 def test_the_certificates_end_is_told_in_time(days: int, hours: list[int]) -> None:
     made = a_watch(*[[("a",)] for _ in range(days * 24)], days=days, turn_s=3600)
-    told: list[float] = []
+    told: list[tuple[float, str]] = []
 
     def note(text: str) -> None:
-        assert "certificate ends at 20" in text
-        told.append((NOW + timedelta(days=days) - made.watch._clock()) / timedelta(hours=1))
+        left = NOW + timedelta(days=days) - made.watch._clock()
+        told.append((left / timedelta(hours=1), text))
 
     made.shown.note = note  # type: ignore[method-assign]
     with pytest.raises(Error, match="certificate has come to its end"):
         made.watch.run()
-    assert told == hours
+    *before, (_, last) = told
+    assert [left for left, _ in before] == hours
+    assert all("certificate ends at 20" in text for _, text in before)
+    assert "certificate has come to its end" in last
 
 
 def test_silence_is_told_once_with_where_the_rule_is() -> None:

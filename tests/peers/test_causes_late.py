@@ -57,14 +57,19 @@ SWITCH = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n"
     ("handle", "cause"),
     [
         (servers.answer(b"HTTP/1.1 404 Not Found\r\n\r\n"), "http_status"),
-        (servers.answer(b"\x20\x02\x00\x00\r\n\r\n"), "bad_upgrade"),
+        (servers.answer(b"HTTP/1.1 403 Forbidden\n\n"), "http_status"),
+        (servers.answer(b"\x20\x02\x00\x00"), "bad_upgrade"),
+        (servers.answer(b"HTTP\r\n\r\n"), "bad_upgrade"),
         (upgraded(SWITCH + "Sec-WebSocket-Protocol: mqtt\r\n\r\n", accept=False), "bad_upgrade"),
         (upgraded(SWITCH + "Sec-WebSocket-Protocol: chat\r\n\r\n"), "subprotocol"),
         (upgraded(SWITCH + "\r\n"), "subprotocol"),
         (servers.hang_up, "closed"),
         (servers.hold, "timeout"),
     ],
-    ids=["404", "no http", "accept", "subprotocol", "no subprotocol", "closed", "silent"],
+    ids=[
+        *("404", "403 without CR", "no http", "no version", "accept"),
+        *("subprotocol", "no subprotocol", "closed", "silent"),
+    ],
 )
 def test_an_upgrade_that_fails(
     fleet: Fleet, tmp_path: Path, runtime: str, handle: servers.Handler, cause: str

@@ -138,7 +138,8 @@ class Target:
         host, name, port = (self.settings[key] for key in ("host", "server_name", "port"))
         assert isinstance(port, int)
         unreached = None
-        if verdict.stage in ("dns", "tcp") and verdict.verdict:
+        silent = verdict.verdict == "tls.client_hello/timeout"
+        if verdict.verdict and (silent or verdict.stage in ("dns", "tcp")):
             unreached = Unreached(verdict.verdict, verdict.why)
         return view.look(
             Server(

@@ -49,11 +49,12 @@ class Dead(Exception):
 
 @dataclass(eq=False)
 class Hand:
-    """One worker. `line` closes with the station."""
+    """One worker. `line` closes with the station; `awaited` is what its wire is waited for."""
 
     process: BaseProcess
     wire: Wire
     line: Connection
+    awaited: int = field(default=0, init=False)
     _lingers_s: float | None = field(default=None, init=False)  # the moment since which
 
     def send(self, fields: Mapping[str, Any]) -> None:
@@ -126,10 +127,12 @@ class Crew:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(_PRELOADED)
         self._hands: list[Hand] = []
+        self._selector = selectors.DefaultSelector()
         self._open = contextlib.ExitStack()
         self._esptool: socket.socket | None = None
 
     def __enter__(self) -> Crew:
+        self._open.callback(self._selector.close)
         with _begun_cleanly():
             forkserver.ensure_running()
         self._esptool = self._open.enter_context(esptool_runs.parent(flash.environment()))
@@ -155,6 +158,7 @@ class Crew:
         with _begun_cleanly():
             process.start()
             self._hands.append(hand)
+            self._selector.register(process.sentinel, selectors.EVENT_READ, hand)
         pipe.close()
         end.close()
         return hand
@@ -162,6 +166,8 @@ class Crew:
     def dismiss(self, hand: Hand) -> None:
         """End a worker, whether it is done or not."""
         self._hands.remove(hand)
+        self._selector.unregister(hand.process.sentinel)
+        self._await(hand, 0)
         hand.end()
 
     def heard(self, timeout_s: float) -> list[Hand]:
@@ -170,15 +176,21 @@ class Crew:
         Those that have something to hear already are returned at once.
         """
         found = [hand for hand in self._hands if hand.has_more]
-        with selectors.DefaultSelector() as selector:
-            for hand in self._hands:
-                selector.register(hand.process.sentinel, selectors.EVENT_READ, hand)
-                if hand.wire.events:
-                    selector.register(hand.wire, hand.wire.events, hand)
-            ready = selector.select(0 if found else timeout_s)
-        for key, events in ready:
+        for hand in self._hands:
+            self._await(hand, hand.wire.events)
+        for key, events in self._selector.select(0 if found else timeout_s):
             if events & selectors.EVENT_WRITE:
                 key.data.wire.flush()
             if events & selectors.EVENT_READ and key.data not in found:
                 found.append(key.data)
         return found
+
+    def _await(self, hand: Hand, events: int) -> None:
+        """Wait for these of its wire from here on."""
+        if events == hand.awaited:
+            return
+        if hand.awaited:
+            self._selector.unregister(hand.wire)
+        if events:
+            self._selector.register(hand.wire, events, hand)
+        hand.awaited = events

@@ -98,6 +98,7 @@ class Station:
     _owed: list[tuple[Desk, SlotStatus]] = field(default_factory=list)
     _renewed_s: float = 0.0
     _counted_s: float = 0.0
+    _is_counted: bool = True  # since the last board's work was over
     _idle_s: float | None = None
     _said: bool = False
     _looked: bool = False
@@ -278,7 +279,7 @@ class Station:
         if not place.plug.target:
             # it was unplugged meanwhile
             self._unplugged(place.plug.key)
-        self._kept("the registry does not answer", self._count)
+        self._is_counted = False
 
     def _give_back(self, place: _Place, status: SlotStatus) -> None:
         desk, place.desk = place.desk, None
@@ -298,11 +299,13 @@ class Station:
         if _awake() - self._renewed_s >= _RENEW_S:
             self._kept("the claims can't be renewed", self._renew)
             self._renewed_s = _awake()
-        if self.clock() - self._counted_s >= _COUNT_S:
+        is_due = self.clock() - self._counted_s >= _COUNT_S
+        if is_due:
             self._kept("a claim can't be given back", self._pay)
-            self._kept("the registry does not answer", self._count)
             for place in list(self._places.values()):
                 self._watch(crew, place)
+        if is_due or not self._is_counted:
+            self._kept("the registry does not answer", self._count)
 
     def _watch(self, crew: Crew, place: _Place) -> None:
         limit_s = self.wanted.proof_s + _SILENCE_S
@@ -327,7 +330,7 @@ class Station:
         try:
             self._tally.slots = self.counter.registry.slots(self.counter.run.id)
         finally:
-            self._counted_s = self.clock()
+            self._counted_s, self._is_counted = self.clock(), True
         self.view.totals(self._totals())
 
     def _totals(self) -> Totals:

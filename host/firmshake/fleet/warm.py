@@ -11,10 +11,14 @@ import importlib
 
 from firmshake import bundle
 from firmshake.errors import Error
+from firmshake.repl import programs
 
 _SLOW_TO_LOAD = (
     "cryptography.hazmat.primitives.asymmetric.ec",
+    "encodings.idna",
     "firmshake.circuitpython",
+    # where a program of ours is a script, each worker runs it once more, as a module
+    "firmshake.cli",
     "firmshake.fleet.worker",
     "littlefs",
     "platformdirs.unix",
@@ -28,6 +32,8 @@ for _name in _SLOW_TO_LOAD:
         importlib.import_module(_name)
 with contextlib.suppress(Error):
     bundle.agent_files()
+for _program in ("about", "survey"):
+    programs.program(_program)
 # workers share what is there for as long as nobody writes to it
 gc.collect()
 gc.freeze()

@@ -253,10 +253,11 @@ class Watch:
     def _check_certificate(self) -> None:
         left = self._ends - self._clock()
         if left <= _SPARE:
+            self._view.note("the watcher's certificate has come to its end, and the watching too")
             raise Error(
                 "the watcher's certificate has come to its end",
-                hint="run the same command again: it is given a new one, and what boards report"
-                " until then",
+                hint="run the same command again: it has a new one then, and the broker has kept"
+                " what boards report until then",
             )
         due = [notice for notice in self._notices if left <= notice]
         if due:

@@ -92,10 +92,8 @@ class Link:
         # what came and was not acknowledged: its number in this connection, and which it is
         self._unsettled: list[tuple[int, int]] = []
         self._again: set[int] = set()  # of earlier connections: the broker says it once more
-        self._is_kept, self._kept_s = (
-            False,
-            0,
-        )  # whether there was a session, and how long it is kept
+        # whether the broker had kept the session, and for how long it does
+        self._is_kept, self._kept_s = False, _KEPT_S
         self._why = ""
         self._fault: Error | None = None
 

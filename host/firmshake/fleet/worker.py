@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 
-from firmshake import esptool_runs, inherited, lifeline
+from firmshake import esptool_runs, inherited, lifeline, quickport
 from firmshake.ca.identity import PublicKey
 from firmshake.errors import Error
 from firmshake.event import Event, Output
@@ -43,7 +43,7 @@ _REPORT = "please report it, with the output of `firmshake bundle`"
 class Job:
     """One board, and what is wanted of it. `target` is its port, or the folder of its drive.
 
-    `via` is as in a Wish.
+    `via` and `is_bare` are as in a Wish.
     """
 
     target: str
@@ -51,6 +51,7 @@ class Job:
     via: str | None
     proof_s: float
     force: bool
+    is_bare: bool = False
 
 
 def work(
@@ -60,6 +61,8 @@ def work(
     inherited.drop(os.environ)
     lifeline.hang_on(line.fileno())
     esptool_runs.use(esptool)
+    if job.target.startswith("rfc2217:"):
+        quickport.use()
     # at the terminal, Ctrl-C reaches all; the station decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _be_silent()
@@ -94,7 +97,8 @@ def _be_silent() -> None:
 
 
 def _provisioned(job: Job, talk: _Talk) -> Outcome:
-    wish = Wish(job.target, job.via, stored=stored.finder(job.project))
+    stores = stored.finder(job.project)
+    wish = Wish(job.target, job.via, stored=stores, is_bare=job.is_bare)
     wish = firmwarefirst.written(wish, talk, talk.check_wanted)
     registrar = _Distant(job.project, talk)
     return provision(job.project, registrar, wish, talk, proof_s=job.proof_s, force=job.force)

@@ -58,7 +58,8 @@ def judge(
     shown = bool(anonymous)
     spoken = {version: one for version, one in tried.items() if one.chain or one.done}
     without = anonymous if shown else tried
-    ends = [one.done for version, one in without.items() if version in spoken]
+    answered = {version: one for version, one in without.items() if one.ended != "timeout"}
+    ends = [one.done for version, one in answered.items() if version in spoken]
     required = None if not ends else not any(ends)
     asks = answer.asks if answer.version else (True if required else None)
     findings = _refusals(spoken, asks) if shown else _demand(spoken, asks, withheld)

@@ -96,8 +96,9 @@ def _open(addresses: list[str], server: Server) -> socket.socket:
     until = time.monotonic() + server.limit_s
     for number, address in enumerate(addresses):
         try:
-            left = max(until - time.monotonic(), 0.1)
-            return socket.create_connection((address, server.port), left)
+            # its share of the time: the first ones may lead nowhere from here
+            share = (until - time.monotonic()) / (len(addresses) - number)
+            return socket.create_connection((address, server.port), max(share, 0.1))
         except OSError:
             if number + 1 == len(addresses):
                 raise

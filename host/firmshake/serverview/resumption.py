@@ -36,11 +36,17 @@ class Resumption:
 
 
 def probe(server: Server, files: Mapping[str, bytes]) -> list[tuple[Resumption, Shake]]:
-    """Each way tried, with its first handshake. Raises Unreached where there is no connection."""
+    """Each way tried, with its first handshake. Raises Unreached where there is no connection.
+
+    A version at which the server fell silent is not waited for again.
+    """
     found = []
+    silent: dict[ssl.TLSVersion, Shake] = {}
     for way, (version, tickets) in WAYS.items():
         made = context(version, files, tickets)
-        first = shake(server, made)
+        first = silent.get(version) or shake(server, made)
+        if first.ended == "timeout":
+            silent[version] = first
         found.append((_judge(way, server, made, tickets, first), first))
     return found
 

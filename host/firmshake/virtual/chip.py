@@ -41,7 +41,7 @@ class Uart:
         self._pace = pace
         self._queue = bytearray()
         self._sending = 0
-        self._changed = asyncio.Condition()
+        self._filled, self._moved = asyncio.Event(), asyncio.Event()
 
     def clear(self) -> None:
         """Forget what has not left the chip."""
@@ -50,33 +50,34 @@ class Uart:
     async def send(self, data: bytes) -> None:
         """Queue bytes, and wait while there is more than the chip can hold."""
         self._queue += data
-        await self._notify()
-        await self._until(lambda: len(self._queue) <= _AHEAD)
+        self._filled.set()
+        while len(self._queue) > _AHEAD:
+            await self._moved.wait()
 
     async def sent(self) -> None:
         """Return when the last byte has arrived at the other end."""
-        await self._until(lambda: not self._queue and not self._sending)
+        while self._queue or self._sending:
+            await self._moved.wait()
 
     async def run(self) -> None:
         """Send, for ever."""
         while True:
-            await self._until(lambda: bool(self._queue))
-            piece = bytes(self._queue[: self._pace.piece(self.baud)])
-            del self._queue[: len(piece)]
-            self._sending, baud = len(piece), self.baud
-            await self._pace.travel(len(piece), baud)
-            if self.listener is not None:
-                self.listener(piece, baud)
-            self._sending = 0
-            await self._notify()
+            while self._queue:
+                await self._send_piece()
+            self._filled.clear()
+            await self._filled.wait()
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        async with self._changed:
-            await self._changed.wait_for(condition)
-
-    async def _notify(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
+    async def _send_piece(self) -> None:
+        piece = bytes(self._queue[: self._pace.piece(self.baud)])
+        del self._queue[: len(piece)]
+        self._sending, baud = len(piece), self.baud
+        await self._pace.travel(len(piece), baud)
+        if self.listener is not None:
+            self.listener(piece, baud)
+        self._sending = 0
+        # whoever waits looks again
+        self._moved.set()
+        self._moved.clear()
 
 
 class Chip:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, cast
 
 from serial import rfc2217
 
-from firmshake.telnet import IAC, plain_start
+from firmshake.telnet import IAC, SB, SE, plain_start
 from firmshake.virtual import rom
 from firmshake.virtual.fault import NONE, Faults, Noise
 from firmshake.virtual.pace import Pace, heard
@@ -103,18 +103,25 @@ class Telnet:
                 plain, data = plain_start(data)
                 if plain:
                     yield plain
-            byte, data = data[:1], data[1:]
-            yield from self._filtered(byte)
+            size = _together(data)
+            part, data = data[:size], data[size:]
+            yield from self._filtered(part)
 
-    def _filtered(self, byte: bytes) -> list[bytes]:
+    def _filtered(self, part: bytes) -> list[bytes]:
         try:
-            return [bytes(one) for one in self._manager.filter(byte)]
+            return [bytes(one) for one in self._manager.filter(part)]
         except (TypeError, ValueError, LookupError, struct.error) as error:
             # pyserial expects whole and known commands only
             raise NotTelnet from error
 
     def _is_plain(self) -> bool:
         return bool(self._manager.mode == rfc2217.M_NORMAL and self._manager.suboption is None)
+
+
+def _together(data: bytes) -> int:
+    """How many bytes of what begins with a command can be taken at once: one value's, or one."""
+    end = data.find(IAC + SE) if data.startswith(IAC + SB) else -1
+    return 1 if end < 0 else end + 2
 
 
 class _Connection:

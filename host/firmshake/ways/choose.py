@@ -31,7 +31,8 @@ class Wish:
     """What is asked for: `target` is a port or a drive's folder, None for the only board there is.
 
     `via` is one of NAMES, None for the best. `file` is firmware that was named, and `stored` looks
-    for some where none was. `console` is the serial port of a board whose drive is meant.
+    for some where none was. `console` is the serial port of a board whose drive is meant. A port
+    that `is_bare` has no drive beside it, as a look at all boards has told.
     """
 
     target: str | None = None
@@ -40,6 +41,7 @@ class Wish:
     stored: Callable[[Board], File | None] = lambda board: None
     console: str | None = None
     baud: int = flash.BAUDS[0]
+    is_bare: bool = False
 
     @property
     def circuitpython(self) -> str:
@@ -68,7 +70,7 @@ def choose(wish: Wish, watcher: Watcher) -> Way:
     target = wish.target if wish.target is not None else only(plugged.rows())
     if os.path.isdir(target):
         return _by_drive(Path(target), wish)
-    row = _row_of(target) if wish.via in (None, DRIVE) else None
+    row = _row_of(target) if wish.via in (None, DRIVE) and not wish.is_bare else None
     if row is not None and row.drive:
         # the computer has the drive, so that the board's own program may not write to it
         return _by_drive(Path(row.drive), wish, console=target)

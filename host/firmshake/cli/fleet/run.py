@@ -136,7 +136,7 @@ def command(
         if run is None:
             run = begun.planned(fleet, registry, manifest, read, count, prefix)
         registry.reopen(run.id)
-        wanted = Wanted(_jobs(fleet, via, timeout, force), jobs, timeout, station, wait_s)
+        wanted = Wanted(_jobs(fleet, via, timeout, force, named), jobs, timeout, station, wait_s)
         kind: Kind = "json" if as_json else "plain" if plain else "auto"
         with fleetview.view(kind, bell=bell) as view:
             counter = _counter(opened, run, read)
@@ -181,11 +181,14 @@ def _check_usage(
         )
 
 
-def _jobs(fleet: Project, via: str | None, timeout: float, force: bool) -> Callable[[str], Job]:
+def _jobs(
+    fleet: Project, via: str | None, timeout: float, force: bool, named: Sequence[str]
+) -> Callable[[str], Job]:
     from firmshake.fleet.worker import Job
 
     def job(target: str) -> Job:
-        return Job(target, fleet, via, timeout, force)
+        # where ports are named, nobody has looked for drives; else what has one is its drive
+        return Job(target, fleet, via, timeout, force, is_bare=not named)
 
     return job
 

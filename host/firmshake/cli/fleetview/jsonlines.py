@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -40,7 +40,7 @@ class JsonView:
         if before is not None and not _tells(before, row):
             return
         self._told[row.key] = row
-        fields = asdict(row)
+        fields = dict(vars(row))
         began, ended = fields.pop("began_s"), fields.pop("ended_s")
         fields["took_s"] = None
         if began:
@@ -68,7 +68,7 @@ class JsonView:
     def _tell_totals(self, totals: Totals) -> None:
         rounded = {"per_minute": round(totals.per_minute, 2)}
         rounded["elapsed_s"] = round(totals.elapsed_s, 3)
-        self._write("totals", asdict(totals) | rounded)
+        self._write("totals", dict(vars(totals)) | rounded)
 
     def _write(self, event: str, fields: dict[str, object]) -> None:
         at = self._clock().isoformat(timespec="milliseconds")
