@@ -13,7 +13,8 @@ SETUP := sh setup/run.sh
 SECONDS := 60
 TARGET :=
 
-# Many tests wait for a board's own pace: on two cores, six at a time keep both busy
+# Many tests wait for a board's own pace: on two cores, six at a time keep both busy. Who is done
+# takes from what another has left: that saved a minute of eleven against shares dealt out in advance
 WORKERS := 6
 
 .PHONY: help setup demo test lint bench score fuzz boards clean
@@ -43,7 +44,7 @@ lint: setup
 
 test: lint
 	@$(SETUP) --tests || echo "make test: going on without that: tests that want it will fail"
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 bench:
 	@$(SETUP) --benches

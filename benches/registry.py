@@ -64,7 +64,7 @@ def _measured(where: str, place: Place, count: int) -> dict[str, str]:
     planned = (Planned(f"pump-{number:07}", line=number) for number in range(count))
     took, run = _timed(lambda: registry.plan("bench", "digest", "bench.csv", planned))
     _age(registry, place)
-    status = statistics.median(_timed(registry.status)[0] for _ in range(7))
+    status = statistics.median(_timed(lambda: registry.status(run.id))[0] for _ in range(7))
     figures = {
         f"{where}, plan of {count:,}": f"{took:.1f} s, {count / took:,.0f} a second",
         f"{where}, status of {count:,}": f"{status * 1000:.0f} ms",

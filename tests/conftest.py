@@ -3,8 +3,9 @@
 import os
 import tempfile
 
+import pytest
 from hypothesis import settings
-from support import stretching
+from support import polling, stretching
 
 # the machines that run this share their cores: how long an example takes says nothing
 settings.register_profile("firmshake", deadline=None)
@@ -18,3 +19,12 @@ _RUNTIME = os.path.join(tempfile.gettempdir(), f"firmshake-tests-{os.getpid()}")
 os.environ["FIRMSHAKE_RUNTIME"] = _RUNTIME
 
 stretching.hasten()
+polling.hasten()
+
+
+# what takes minutes is begun first, else all but one of the workers wait for it in the end
+_LONGEST = "test_fleet_kills.py"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name != _LONGEST)

@@ -20,6 +20,8 @@ PROOF_S = 120.0
 # the board does not change by waiting; a network or a broker that is just starting may come up.
 _STORED = ("identity",)
 _PASSING_STAGES = ("wifi", "clock", "dns", "tcp")
+# the agent has insisted on it for seconds, or it is of the board's own making
+_SURE_CAUSES = ("wrong_password", "no_radio")
 _PASSING_CAUSES = ("closed", "reset", "timeout", "server_unavailable", "server_error", "no_echo")
 
 
@@ -27,9 +29,10 @@ def patience(verdict: Verdict) -> int:
     """How many climbs in a row have to end in this verdict before it is final."""
     if verdict.stage in _STORED:
         return 1
-    if verdict.stage in _PASSING_STAGES or verdict.cause in _PASSING_CAUSES:
-        return 3
-    return 2
+    if verdict.cause in _SURE_CAUSES:
+        return 2
+    passing = verdict.stage in _PASSING_STAGES or verdict.cause in _PASSING_CAUSES
+    return 3 if passing else 2
 
 
 class Proof:

@@ -281,7 +281,7 @@ def test_a_refused_server_is_described_also_where_its_certificate_is_encrypted(
 )
 def test_mqtt(handle: servers.Handler, cause: str) -> None:
     with servers.tls(server_context("1.2", clients=handshake.fleet()), handle) as port:
-        failed = climbed(port, limit_ms=1000)
+        failed = climbed(port, limit_ms=pki.limit_ms(cause))
     assert explained(failed) == f"mqtt/{cause}"
 
 
@@ -313,5 +313,5 @@ def close_after(count: int) -> servers.Handler:
 )
 def test_subscribe(handle: Callable[[], servers.Handler], cause: str) -> None:
     with servers.tls(server_context("1.2", clients=handshake.fleet()), handle()) as port:
-        failed = climbed(port, limit_ms=1000)
+        failed = climbed(port, limit_ms=pki.limit_ms(cause))
     assert explained(failed) == f"subscribe/{cause}"

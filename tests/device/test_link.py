@@ -178,7 +178,7 @@ def test_a_session_may_be_silent_for_ever() -> None:
 MESSAGE = b"\x30\x05\x00\x01abc"
 
 
-def held(*script: bytes | int) -> tuple[Line, Link]:
+def held(*script: bytes | int | None) -> tuple[Line, Link]:
     """A session that has just sent its PINGREQ, and allows 5 s for the answer."""
     line = Line(CONNACK, *script)
     made = link(line)
@@ -190,7 +190,7 @@ def held(*script: bytes | int) -> tuple[Line, Link]:
 
 
 def test_a_ping_without_an_answer_is_silence_whatever_else_comes() -> None:
-    line, made = held(3000, MESSAGE, 1900, MESSAGE)
+    line, made = held(3000, MESSAGE, 1900, MESSAGE, 10**5, None)
     assert [next_packet(made), next_packet(made)] == [MESSAGE, MESSAGE]
     with pytest.raises(Ended, match="silent"):
         next_packet(made)

@@ -103,6 +103,13 @@ def test_records_are_found_in_any_bytes(data: bytes) -> None:
     assert all(end <= len(data) for _, end in found)
 
 
+def test_a_flight_that_is_an_alert_is_sent_whole_where_a_certificate_was_to_be_cut() -> None:
+    alert = bytes([21, 3, 3, 0, 2, 2, 70])
+    assert tls.in_certificate(alert) >= len(alert)
+    flight = bytes([22, 3, 3, 0, 1, 2, 22, 3, 3, 0, 100]) + bytes(100)
+    assert tls.in_certificate(flight) == 66, "the control"
+
+
 # certificates
 
 

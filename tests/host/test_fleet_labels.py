@@ -112,7 +112,7 @@ def fleet(intact: Path, tmp_path: Path) -> Path:
 
 def test_each_proved_device_of_the_run_gets_a_file(fleet: Path, tmp_path: Path) -> None:
     done = run("fleet", "labels", "--project", fleet, "--out", tmp_path / "out")
-    assert done.out == f"{tmp_path / 'out'}: files 2, labels 2\n"
+    assert done.out == f"{tmp_path / 'out'}: 2 labels\n"
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["gh-1.svg", "gh-2.svg"]
     device = Registry.open(fleet / "registry.sqlite").device("gh-1")
     assert device
@@ -125,9 +125,17 @@ def test_each_proved_device_of_the_run_gets_a_file(fleet: Path, tmp_path: Path) 
 
 def test_by_itself_the_folder_is_a_new_one_of_the_project(fleet: Path) -> None:
     done = run("fleet", "labels", "--project", fleet, "--sheet", "a4")
-    assert done.out.endswith(": files 1, labels 2\n")
+    assert done.out.endswith(": 2 labels on 1 sheet\n")
     (page,) = fleet.glob("labels/*/labels-0001.svg")
     assert len(scanned(page.read_text(), 300)) == 2
+
+
+def test_labels_that_are_too_small_leave_no_folder_behind(fleet: Path) -> None:
+    words = ("fleet", "labels", "--project", fleet, "--size")
+    assert run(*words, "20x10").message == "the label is too small for gh-1"
+    assert run(*words, "250x250", "--sheet", "a4").message == "a label is larger than the sheet"
+    assert not (fleet / "labels").exists()
+    assert run(*words, "30x12").status == 0
 
 
 def test_a_device_by_name_gets_one_whatever_its_run_where_it_has_a_certificate(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from support.fleetruns import finished_run
 from firmshake.fleet.report import DeviceRow, RunFacts, Tally, row_of
 from firmshake.fleet.reportcsv import COLUMNS, CsvReport, safe
 from firmshake.fleet.reporthtml import HtmlReport
+from firmshake.fleet.reportstyle import with_labels
 from firmshake.registry import Registry, RunRecord
 from firmshake.wording import printable
 
@@ -238,6 +240,16 @@ def test_a_named_file_alone_is_written_and_never_over_another(fleet: Path, tmp_p
     again = run("fleet", "report", "--project", fleet, "--csv", target)
     assert again.message == f"{target} is there already"
     assert target.read_bytes() == before
+    nowhere = run("fleet", "report", "--project", fleet, "--csv", tmp_path / "no/out.csv")
+    assert nowhere.message == f"there is no folder {tmp_path / 'no'}"
+
+
+def test_the_page_asks_of_screens_only_what_browsers_know() -> None:
+    asked = re.findall(r"@media ([^{]+) {", with_labels(("Device",)))
+    # media types stand alone, before what is asked of them: `(print)` is nothing, and never true
+    assert len(asked) == 3
+    for one in asked:
+        assert re.fullmatch(r"(print|screen)?( and )?(\([a-z-]+: [a-z0-9]+\))?", one)
 
 
 def test_a_run_that_is_not_there_is_refused(fleet: Path, tmp_path: Path) -> None:

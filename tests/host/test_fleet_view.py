@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -137,7 +138,8 @@ def test_the_top_says_totals_rate_time_and_what_is_left() -> None:
 def test_what_is_left_is_told_where_it_can_be(
     wanted: int | None, proved: int, rate: float, said: str
 ) -> None:
-    assert words.left(Totals(wanted, proved, 0, 0, per_minute=rate)) == said
+    assert words.left(Totals(wanted, proved, 0, working=1, per_minute=rate)) == said
+    assert not words.left(Totals(wanted, proved, 0, working=0, per_minute=rate))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,23 @@ def test_a_boards_line_says_it_all() -> None:
     assert "██████████ ready" in proved
 
 
+def test_why_a_board_is_not_wanted_is_told_in_full_where_it_is_cut_off() -> None:
+    why = "lab-7 is the board a0:b1:c2:d3:e4:f5 already: plug that one in"
+    refused = BoardRow("k", "ttyUSB3", "refused", words=why, unique_id="a0:b1:c2:d3:e4:f6")
+    assert why in "\n".join(texts([refused], 80, 3))
+    assert "not wanted\n  why     lab-7 is" in ended([refused])
+    short = replace(refused, words="there are enough")
+    assert len(texts([short], 80, 3)) == 1
+    assert "not wanted" not in ended([short])
+
+
+def ended(rows: list[BoardRow]) -> str:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80)
+    ending.show(console, rows, [], TOTALS, 30.0)
+    return stream.getvalue()
+
+
 def test_which_attempt_it_is_is_told_from_the_second_on() -> None:
     again = BoardRow("k", "p", "working", "tls", words="slow", attempt=3)
     assert words.outcome(again) == "TLS handshake: slow (attempt 3)"
@@ -178,6 +197,8 @@ def test_which_attempt_it_is_is_told_from_the_second_on() -> None:
         ("write", "writing, 40%", "writing, 40%"),
         ("wifi", "its agent: wifi", "joining Wi-Fi"),
         ("wifi", "wifi/timeout; again", "joining Wi-Fi: wifi/timeout; again"),
+        ("look", "looking at the board on p", "asking what it is"),
+        ("look", "a note on", "asking what it is: a note on"),
         ("new", "", "new"),
     ],
 )
@@ -195,6 +216,9 @@ def test_what_needs_a_hand_comes_first_where_not_all_have_room() -> None:
     shown = texts(rows, 60, 5)
     assert [line.split()[0] for line in shown] == ["FAILED", "WORKING", "WORKING", "PROVED", "and"]
     assert shown[-1].strip() == "and 4 more: 4 PROVED"
+    gone = replace(WORKING, state="gone")
+    shown = texts([WORKING] * 5 + [gone], 60, 4)
+    assert [line.split()[0] for line in shown] == ["UNPLUGGED", "WORKING", "WORKING", "and"]
 
 
 def test_a_wide_screen_has_several_columns() -> None:
@@ -246,7 +270,7 @@ def test_a_log_has_the_totals_each_minute_and_at_the_end() -> None:
     said = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
     assert said == [
         "1 of 16 proved, 0 failed, 1.0 a minute, 1:01 so far, 2 working",
-        "1 of 16 proved, 0 failed, 1.0 a minute, 1:30 so far, 2 working",
+        "1 of 16 proved, 0 failed, 1.0 a minute, after 1:30",
     ]
 
 
@@ -334,5 +358,5 @@ def test_what_stays_has_every_failure_with_why_and_fix() -> None:
         "failed tcp/refused",
         "  why     The broker's certificate expired.",
         "  boards  ttyUSB1 lab-2",
-        "12 of 16 proved, 1 failed, 4.0 a minute, 3:05 so far",
+        "12 of 16 proved, 1 failed, 4.0 a minute, after 3:05",
     ]

@@ -79,6 +79,12 @@ def test_what_may_pass_by_itself_is_given_a_third_chance() -> None:
     assert board.now < 2
 
 
+def test_a_wifi_that_refuses_the_password_is_believed_the_second_time() -> None:
+    refusal, absence = (climb("wifi", cause=cause) for cause in ("wrong_password", "ap_not_found"))
+    assert Script(refusal, refusal, READY).follow().verdict == "wifi/wrong_password"
+    assert Script(absence, absence, READY).follow().ok
+
+
 def test_what_is_stored_on_the_board_is_believed_the_first_time() -> None:
     board = Script(climb("identity", cause="key_mismatch"), READY)
     assert board.follow().verdict == "identity/key_mismatch"

@@ -137,7 +137,7 @@ def test_nothing_listens(fleet: Fleet) -> None:
 
 def test_packets_are_dropped(fleet: Fleet) -> None:
     with servers.full_port() as port:
-        assert go(fleet, port, limit_ms=1500).verdict == "tcp/timeout"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "tcp/timeout"
 
 
 def test_no_route(fleet: Fleet) -> None:
@@ -181,7 +181,7 @@ def test_something_else_that_speaks(fleet: Fleet) -> None:
 )
 def test_no_answer_to_the_hello(fleet: Fleet, handle: servers.Handler, cause: str) -> None:
     with servers.tcp(handle) as port:
-        assert go(fleet, port, limit_ms=1500).verdict == f"tls.client_hello/{cause}"
+        assert go(fleet, port, limit_ms=pki.limit_ms(cause)).verdict == f"tls.client_hello/{cause}"
 
 
 # tls.server_hello
@@ -360,7 +360,7 @@ def test_broker_that_closes_at_connect(fleet: Fleet, tmp_path: Path, version: st
 def test_broker_that_keeps_silent(fleet: Fleet, tmp_path: Path, version: str) -> None:
     made = servers.context(fleet.broker, tmp_path, version=version, clients=clients(fleet))
     with servers.tls(made, servers.hold) as port:
-        assert go(fleet, port, limit_ms=2000).verdict == "mqtt/timeout"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "mqtt/timeout"
 
 
 def test_a_web_server_behind_tls(fleet: Fleet, tmp_path: Path) -> None:
@@ -375,7 +375,7 @@ def test_a_web_server_behind_tls(fleet: Fleet, tmp_path: Path) -> None:
 def test_an_acl_without_the_boards_own_topics(fleet: Fleet, tmp_path: Path) -> None:
     acl = "pattern readwrite elsewhere/%u/#\n"
     with mosquitto(tmp_path, fleet.broker, clients(fleet), acl=acl) as port:
-        verdict = go(fleet, port, limit_ms=2000)
+        verdict = go(fleet, port, limit_ms=pki.WAITING_MS)
     assert verdict.verdict in ("subscribe/denied", "subscribe/no_echo")
 
 
@@ -388,4 +388,4 @@ def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
 def test_no_echo(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.answer(CONNACK, SUBACK_OF_FIRST)) as port:
-        assert go(fleet, port, limit_ms=2000).verdict == "subscribe/no_echo"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "subscribe/no_echo"

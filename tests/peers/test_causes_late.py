@@ -76,7 +76,7 @@ def test_an_upgrade_that_fails(
 ) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, handle) as port:
-        settings = pki.settings(port, transport="wss", limit_ms=1500)
+        settings = pki.settings(port, transport="wss", limit_ms=pki.limit_ms(cause))
         verdict = climb.run(settings, fleet.files(), runtime=runtime)
     assert verdict.verdict == f"websocket/{cause}"
 

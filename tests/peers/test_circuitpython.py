@@ -159,7 +159,7 @@ def test_a_name_that_does_not_resolve(fleet: Fleet) -> None:
 
 def test_packets_are_dropped(fleet: Fleet) -> None:
     with servers.full_port() as port:
-        assert go(fleet, port, limit_ms=1500).verdict == "tcp/timeout"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "tcp/timeout"
 
 
 def test_reset_at_once(fleet: Fleet) -> None:
@@ -201,7 +201,7 @@ def test_a_server_that_speaks_first(fleet: Fleet) -> None:
 )
 def test_no_answer_to_the_hello(fleet: Fleet, handle: servers.Handler, cause: str) -> None:
     with servers.tcp(handle) as port:
-        assert go(fleet, port, limit_ms=1500).verdict == f"tls.client_hello/{cause}"
+        assert go(fleet, port, limit_ms=pki.limit_ms(cause)).verdict == f"tls.client_hello/{cause}"
 
 
 # tls.server_hello
@@ -434,7 +434,7 @@ def test_broker_that_closes_at_connect(fleet: Fleet, tmp_path: Path) -> None:
 def test_broker_that_keeps_silent(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.hold) as port:
-        assert go(fleet, port, limit_ms=2000).verdict == "mqtt/timeout"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "mqtt/timeout"
 
 
 def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
@@ -446,7 +446,7 @@ def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
 def test_no_echo(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.answer(CONNACK, SUBACK_OF_FIRST)) as port:
-        assert go(fleet, port, limit_ms=2000).verdict == "subscribe/no_echo"
+        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "subscribe/no_echo"
 
 
 # websocket, whose digest has another name there

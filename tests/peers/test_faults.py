@@ -17,19 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import reaper
+from support import pki, reaper
 
 from firmshake import climb, tools
 from firmshake.event import Event
 from firmshake.faults import CASES, CLIENT, Faults
 
 LIMIT_S = 60.0
-
-# milliseconds that a stage may take: little where the fault is that nothing comes, and elsewhere
-# what a busy machine keeps as well
-WAITING_MS, LIMIT_MS = 2000, 15000
-# the causes that are known by waiting
-WAITED = ("timeout", "no_echo", "keepalive_timeout")
 
 # one of each way in which a fault is made, with a cause of each stage
 NAMED = (
@@ -90,7 +84,7 @@ def test_the_agent_names_it(faults: Faults, name: str, version: str, runtime: st
     case = CASES[name]
     row = next(row for row in faults.rows if (row.case, row.version) == (case, version))
     expected = case.expected(version, runtime)
-    limit_ms = WAITING_MS if expected.endswith(WAITED) else LIMIT_MS
+    limit_ms = pki.limit_ms(expected)
     passed: list[Event] = []
     verdict = climb.run(
         {**faults.settings(row), "limit_ms": limit_ms},

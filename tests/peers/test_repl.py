@@ -349,7 +349,9 @@ def test_unplugged_while_files_are_moved_the_board_finishes_by_itself(
         is_new = check_whole(board, old, new)
         assert is_new or not delay_ms
         if is_new:
-            assert ours(held(board)) == new
+            # unplugged after the last move, it leaves the list of them, which hurts nobody
+            left = ours(held(board)).items() - new.items()
+            assert {path for path, _ in left} <= {"/firmshake.new/list"}
         upload.upload(board.url, new)
         assert ours(held(board)) == new
 
@@ -442,12 +444,13 @@ def test_a_board_that_restarts_again_and_again_is_said_to_do_so() -> None:
 
 def test_a_program_that_swallows_ctrl_c_is_said_to_do_so() -> None:
     main = b"""
+import time
 print("busy")
 def wait():
     while True:
         try:
             while True:
-                pass
+                time.sleep_ms(1)
         except KeyboardInterrupt:
             pass
 while True:

@@ -23,7 +23,7 @@ from support.chains import Made, make
 
 from firmshake import tools
 from firmshake.cli.doctor import command
-from firmshake.serverview import firmwares, suites, view
+from firmshake.serverview import firmwares, resumption, suites, view
 from firmshake.serverview.reach import Server
 from firmshake.serverview.view import ServerView
 from firmshake_agent.line import format_line
@@ -374,6 +374,37 @@ def test_a_server_that_falls_silent_after_its_first_word(root: Made, tmp_path: P
     assert "silent" in found.offered.stopped
     assert {one.resumes for one in found.resumptions} == {None}
     assert found.chain is not None
+
+
+def waiting(count: list[int]) -> servers.Handler:
+    """Say nothing, and count the connections."""
+
+    def handle(connection: socket.socket) -> None:
+        count.append(1)
+        servers.hold(connection)
+
+    return handle
+
+
+def test_a_version_at_which_the_server_is_silent_is_waited_for_once() -> None:
+    count: list[int] = []
+    with servers.tcp(waiting(count)) as port:
+        tried = resumption.probe(Server("127.0.0.1", port, NAME, 0.3), {})
+    assert {one.said for one, _ in tried} == {"the server fell silent"}
+    assert len(count) == 2
+
+
+def test_where_the_ladder_met_with_silence_the_doctor_does_not_wait_again(
+    root: Made, tmp_path: Path
+) -> None:
+    count: list[int] = []
+    ca = tmp_path / "ca.pem"
+    ca.write_bytes(root.pem())
+    with servers.tcp(waiting(count)) as port:
+        arguments = [f"127.0.0.1:{port}", "--ca", str(ca), "--timeout", "1", "--json"]
+        found = json.loads(CliRunner().invoke(command, arguments).stdout)
+    assert found["verdict"] == found["server"]["cause"] == "tls.client_hello/timeout"
+    assert len(count) == 1
 
 
 # a real board's hello

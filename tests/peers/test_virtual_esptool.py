@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from support.boardtools import ESPTOOL_PATIENCE_S, done, esptool, read_until
+from support.boardtools import ESPTOOL_PATIENCE_S, done, esptool, impatient, read_until
 
 from firmshake.virtual import VirtualBoard, standin_firmware
 
@@ -132,14 +132,19 @@ def test_bytes_take_their_time_on_the_line(loader: VirtualBoard, tmp_path: Path)
 
 
 def test_pulled_while_it_is_written_the_board_fails_esptool_and_then_takes_a_second_run(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("ESPTOOL_CFGFILE", impatient(tmp_path))
     data = tmp_path / "data"
     data.write_bytes(noise(100_000))
-    command = ["--chip", "esp32", "write-flash", "-fs", "keep", "0x200000", str(data)]
+    options = ["--chip", "esp32", "--baud", "460800"]
+    command = [*options, "write-flash", "-fs", "keep", "0x200000", str(data)]
     with VirtualBoard(boot_held=True, raw_port=0) as board:
         with subprocess.Popen(
-            [sys.executable, "-m", "esptool", "--port", board.raw_url, *command],
+            [
+                *(sys.executable, "-m", "esptool", "--connect-attempts", "7"),
+                *("--port", board.raw_url, *command),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         ) as run:

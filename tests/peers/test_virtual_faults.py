@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from support import uf2
+from support import boardtools, uf2
 
 from firmshake.virtual import Cut, Faults, VirtualBoard, rp2
 
@@ -20,23 +20,20 @@ PATIENCE_S = 120
 NO_STUB = ["--chip", "esp32", "--no-stub"]
 
 
-def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def esptool(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return boardtools.esptool(board.raw_url, *arguments)
+
+
+def mpremote(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """With pyserial's own pauses too."""
     return subprocess.run(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         timeout=PATIENCE_S,
         check=False,
     )
-
-
-def esptool(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("esptool", "--port", board.raw_url, *arguments)
-
-
-def mpremote(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run("mpremote", "connect", board.url, *arguments)
 
 
 def loader(faults: Faults) -> VirtualBoard:
@@ -52,7 +49,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("stub", [[], ["--no-stub"]], ids=["stub", "rom"])
 @pytest.mark.parametrize("percent", [0, 37, 100])
-def test_unplugged_at_a_share_of_the_flash(tmp_path: Path, percent: int, stub: list[str]) -> None:
+def test_unplugged_at_a_share_of_the_flash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, percent: int, stub: list[str]
+) -> None:
+    monkeypatch.setenv("ESPTOOL_CFGFILE", boardtools.impatient(tmp_path))
     data = tmp_path / "data"
     data.write_bytes(random.Random(1).randbytes(40_000))
     command = ["--chip", "esp32", "--baud", "921600", *stub, "write-flash", "0x200000", str(data)]
@@ -130,8 +130,7 @@ def test_a_board_that_starts_again_and_again_is_still_flashed(tmp_path: Path) ->
     data = tmp_path / "data"
     data.write_bytes(b"firm" * 1000)
     with VirtualBoard(faults=Faults(reboot_loop=True)) as board:
-        ran = run("esptool", "--port", board.url, "write-flash", "0x200000", str(data))
-        assert ran.returncode == 0, ran.stdout
+        boardtools.done(board.url, "write-flash", "0x200000", str(data))
 
 
 @pytest.mark.parametrize(("faults", "free"), [(Faults(busy=True), False), (Faults(), True)])

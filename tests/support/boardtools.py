@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import serial
 
@@ -15,9 +17,23 @@ PATIENCE_S = 60
 ESPTOOL_PATIENCE_S = 120
 
 
+# esptool's own number of attempts, whatever its configuration says
+_PATIENT = ["--connect-attempts", "7"]
+
+
+def impatient(folder: Path) -> str:
+    """A configuration (ESPTOOL_CFGFILE) that has esptool wait for 1 s, not for 7.
+
+    So long it waits whether a board that went away comes back.
+    """
+    path = folder / "esptool.cfg"
+    path.write_text("[esptool]\nconnect_attempts = 1\n")
+    return str(path)
+
+
 def esptool(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The real esptool at a port, to its end."""
-    return _run("esptool", "--port", url, *arguments, within=ESPTOOL_PATIENCE_S)
+    return _run("esptool", *_PATIENT, "--port", url, *arguments, within=ESPTOOL_PATIENCE_S)
 
 
 def done(url: str, *arguments: str) -> str:
@@ -59,7 +75,8 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def _run(*words: str, within: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *words],
+        [sys.executable, "-m", "support.polling", *words],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -43,6 +43,8 @@ def show(ports: Sequence[str], baud: int, as_json: bool, others: Sequence[object
         if as_json:
             _print_json(port, found)
         else:
+            if len(ports) > 1 and found.records:
+                console.print(Line(Text(port, "bold")))
             _print(console, port, found)
     if failed is not None:
         raise failed

@@ -238,4 +238,5 @@ def in_finished(data: bytes) -> int:
 
 def _after_hello(data: bytes) -> int:
     kinds = (_HANDSHAKE, _APPLICATION_DATA)
-    return next(start for start, _ in records(data)[1:] if data[start] in kinds)
+    found = (start for start, _ in records(data)[1:] if data[start] in kinds)
+    return next(found, len(data))  # where the flight is an alert, at its end

@@ -72,6 +72,13 @@ def size(text: str) -> Size:
     return Size(*sides)
 
 
+def check(labels: Sequence[Label], size: Size, paper: str | None) -> None:
+    """Raise Error where a label is too small for what is on it, or too large for the paper."""
+    if paper is not None:
+        _places(size, Size(*_SHEETS[paper]))
+    single(max(labels, key=lambda label: len(label.device_id)), size)
+
+
 def single(label: Label, size: Size) -> str:
     """Return the SVG of one label; raise Error where the label is too small for it."""
     return _document(size, _drawn(label, size))
@@ -87,7 +94,7 @@ def sheets(labels: Iterable[Label], size: Size, paper: str) -> Iterator[str]:
     left = iter(labels)
     while group := list(islice(left, len(places))):
         drawn = (
-            f'<g transform="translate({_mm(x)} {_mm(y)})">{_cut(size)}{_drawn(label, size)}</g>\n'
+            f'<g transform="translate({_mm(x)} {_mm(y)})">{_drawn(label, size)}{_cut(size)}</g>\n'
             for label, (x, y) in zip(group, places, strict=False)
         )
         yield _document(page, "".join(drawn))

@@ -31,7 +31,7 @@ _LONGEST_LINE = 64 * 1024
 _OFTEN = 50_000
 
 _PARSERS = {".csv": manifestcsv.parse, ".tsv": manifestcsv.parse, ".toml": manifesttoml.parse}
-_UTF8 = "save the file as UTF-8; Excel calls that CSV UTF-8"
+_UTF8 = "save the file as UTF-8, a spreadsheet as CSV UTF-8"
 # UTF-32 first: its little-endian mark begins as that of UTF-16 does
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32 (little-endian)",
@@ -62,7 +62,7 @@ def read(path: Path, project: Project, progress: Told = lambda done: None) -> Ma
     if path.suffix.lower() not in _PARSERS:
         raise Error(
             f"{path} is neither .csv nor .toml",
-            hint="name it so that it says which it is",
+            hint="name it so that it says which it is; save a spreadsheet as CSV UTF-8",
             status=2,
         )
     try:

@@ -18,20 +18,28 @@ dt { color: var(--dim); } dd { margin: 0; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; }
 caption { text-align: start; color: var(--dim); padding-bottom: .5rem; }
 th, td { text-align: start; vertical-align: top; padding: .35rem .5rem;
-  border-bottom: 1px solid var(--line); overflow-wrap: anywhere; }
+  border-bottom: 1px solid var(--line); overflow-wrap: break-word; }
+.all th, .all td { padding: .35rem .3rem; }
+.all td { overflow-wrap: anywhere; } .all tbody th { min-width: 6em; overflow-wrap: anywhere; }
+.all td:nth-child(2) { min-width: 4em; } .all td:nth-child(3) { min-width: 7em; }
+.all td:nth-child(4) { min-width: 9.5em; } .all td:nth-child(5) { min-width: 4em; }
+.all td:nth-child(8), .all td:nth-child(9) { min-width: 7em; }
+.all td:nth-child(10) { min-width: 6em; } .all td:nth-child(11) { min-width: 16em; }
 thead th { position: sticky; top: 0; background: Canvas; }
 code, .m { font-family: ui-monospace, monospace; font-size: .9em; }
-@media (max-width: 60rem) and (not print) {
+@media screen and (max-width: 80rem) {
   .all thead { position: absolute; clip-path: inset(50%); width: 1px; height: 1px;
     overflow: hidden; }
-  .all tr, .all td, .all tbody th { display: block; border: 0; padding: .1rem 0; }
+  .all tr, .all td, .all tbody th { display: block; border: 0; padding: .1rem 0;
+    min-width: 0 !important; }
   .all tbody tr { border-bottom: 1px solid var(--line); padding: .6rem 0; }
   .all tbody th { font-size: 1.1rem; }
   .all td:empty { display: none; }
   .all td::before { color: var(--dim); }
 __LABELS__}
 @media print {
-  body { font-size: 9pt; margin: 0; max-width: none; } table { font-size: 7pt; }
+  body { font-size: 9pt; margin: 0; max-width: none; } table { font-size: 6.5pt; }
+  .all th, .all td { padding: 1.5pt 2pt; } .all td:nth-child(11) { min-width: 12em; }
   tr { break-inside: avoid; } thead th { position: static; }
 }
 """

@@ -82,6 +82,7 @@ def command(
     wanted = _named(registry, devices) if devices else _proved(registry, run)
     if not wanted:
         raise Error("no device of that run is proved", hint="see: firmshake fleet status")
+    labels.check(wanted, size, sheet)
     target = out or folder / FOLDER / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     target.mkdir(parents=True, exist_ok=True)
     pages = labels.sheets(wanted, size, sheet) if sheet else None
@@ -90,7 +91,12 @@ def command(
     else:
         files = ((f"labels-{number:04}.svg", page) for number, page in enumerate(pages, 1))
     count = _write(target, files, None if sheet else len(wanted))
-    click.echo(f"{printable(str(target))}: files {count}, labels {len(wanted)}")
+    on = f" on {_many(count, 'sheet')}" if sheet else ""
+    click.echo(f"{printable(str(target))}: {_many(len(wanted), 'label')}{on}")
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"
 
 
 def _named(registry: Registry, devices: Sequence[str]) -> list[Label]:

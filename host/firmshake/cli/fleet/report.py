@@ -57,7 +57,7 @@ def command(run: int | None, folder: Path, html: Path | None, table: Path | None
     registry = open_for(fleet)
     record = wanted_run(registry, run)
     for path in filter(None, (html, table)):
-        _check_new(path)
+        _check_place(path)
     now = datetime.now(UTC)
     if html is None and table is None:
         html, table = _named(folder, record.id, now)
@@ -98,10 +98,12 @@ def _write(registry: Registry, facts: RunFacts, html: Path | None, table: Path |
     return tally
 
 
-def _check_new(path: Path) -> None:
-    """Raise Error where there is a file already, before the work is done."""
+def _check_place(path: Path) -> None:
+    """Raise Error where there is a file already, or no folder for it, before the work is done."""
     if os.path.lexists(path):
         raise Error(f"{path} is there already", hint="name another file")
+    if not path.parent.is_dir():
+        raise Error(f"there is no folder {path.parent}", hint="make it, or name another file")
 
 
 @contextlib.contextmanager

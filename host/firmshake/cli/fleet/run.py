@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import click
 
+from firmshake import interrupts
 from firmshake.cli import opening, parameters, proving
 from firmshake.cli.fleet import begun
 from firmshake.cli.parameters import Seconds
@@ -138,7 +140,7 @@ def command(
         registry.reopen(run.id)
         wanted = Wanted(_jobs(fleet, via, timeout, force, named), jobs, timeout, station, wait_s)
         kind: Kind = "json" if as_json else "plain" if plain else "auto"
-        with fleetview.view(kind, bell=bell) as view:
+        with _resumable(run), fleetview.view(kind, bell=bell) as view:
             counter = _counter(opened, run, read)
             totals = _worked(Station(counter, wanted, view, sight.of(fleet, named)))
         done = totals.wanted is not None and totals.proved >= totals.wanted
@@ -147,6 +149,18 @@ def command(
     if not done:
         click.echo("what became of each board: firmshake fleet report", err=True)
         sys.exit(1)
+
+
+@contextlib.contextmanager
+def _resumable(run: RunRecord) -> Iterator[None]:
+    """Say how an interrupted run goes on, if it has an end."""
+    try:
+        yield
+    except interrupts.Interrupted:
+        if run.wanted is not None:
+            with contextlib.suppress(OSError):  # the terminal may be what went away
+                click.echo("go on with: firmshake fleet run --resume", err=True)
+        raise
 
 
 def _check_ports(named: Sequence[str], station: bool) -> None:

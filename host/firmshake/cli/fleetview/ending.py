@@ -9,7 +9,7 @@ from rich.text import Text
 
 from firmshake.cli.fleetview import layout, words
 from firmshake.cli.fleetview.styles import STYLES, Row
-from firmshake.fleet.row import BoardRow, Totals
+from firmshake.fleet.row import BoardRow, BoardState, Totals
 from firmshake.ladderview import Hanging, Line
 from firmshake.wording import printable
 
@@ -23,24 +23,29 @@ def show(
     totals: Totals | None,
     now: float,
 ) -> None:
-    """Print how each board stands, each failure with why and fix, and the totals."""
+    """Print how each board stands, each failure with why and fix, and the totals.
+
+    So is what was not wanted, where its line has no room to say why.
+    """
     parts = layout.columns(console.width, rows, console.options.ascii_only)
     for row in rows:
         console.print(Line(_text(layout.board_line(row, words.elapsed_s(row, now), parts))))
     console.print()
-    alike: dict[tuple[str, str, str], list[str]] = {}
-    for row in failures:
+    refused = [row for row in rows if row.state == "refused" and layout.is_cut(row, parts)]
+    alike: dict[tuple[BoardState, str, str, str], list[str]] = {}
+    for row in [*failures, *refused]:
         name = " ".join(filter(None, [words.port(row.port), words.device(row)]))
-        alike.setdefault((row.verdict, row.words, row.fix), []).append(name)
-    for (verdict, why, fix), names in alike.items():
-        _failure(console, verdict, {"why": why, "fix": fix, "boards": ", ".join(names)})
+        alike.setdefault((row.state, row.verdict, row.words, row.fix), []).append(name)
+    for (state, verdict, why, fix), names in alike.items():
+        said = f" {printable(verdict)}".rstrip()
+        title = Text.assemble((words.STATES[state].lower(), "bold red"), said)
+        _explain(console, title, {"why": why, "fix": fix, "boards": ", ".join(names)})
     if totals is not None:
-        console.print(Text(words.summary(totals), "bold"))
+        console.print(Text(words.summary(totals, ended=True), "bold"))
 
 
-def _failure(console: Console, verdict: str, said: Mapping[str, str]) -> None:
-    """What several boards may have failed with."""
-    title = Text.assemble(("failed", "bold red"), f" {printable(verdict)}".rstrip())
+def _explain(console: Console, title: Text, said: Mapping[str, str]) -> None:
+    """What several boards may have come to."""
     console.print(Line(title))
     for label, text in said.items():
         if text:

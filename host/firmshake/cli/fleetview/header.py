@@ -34,7 +34,7 @@ def _figures(totals: Totals) -> list[str]:
         *words.pace(totals),
         words.left(totals),
         f"{totals.working} working",
-        f"{totals.here} of them here" if totals.here != totals.proved else "",
+        f"{totals.here} proved here" if totals.here != totals.proved else "",
     ]
     return [text for text in said if text]
 

@@ -28,13 +28,15 @@ _TIME, _BAR, _PERCENT = 7, 10, 5
 # less of a text says nothing
 _LEAST_TEXT = 12
 
+_NO_GOOD_END = ("failed", "refused", "gone")
+
 # which boards are shown where not all can be
 _URGENCY: dict[BoardState, int] = {
     "failed": 0,
     "refused": 1,
-    "working": 2,
-    "waiting": 3,
-    "gone": 4,
+    "gone": 2,
+    "working": 3,
+    "waiting": 4,
     "proved": 5,
 }
 
@@ -146,7 +148,7 @@ def board_line(row: BoardRow, seconds: int | None, parts: Columns) -> Row:
 def _rest(row: BoardRow, parts: Columns) -> list[Piece]:
     """Bar and text; the text of what came to no good end takes the bar's place as well."""
     text = words.outcome(row)
-    if row.state in ("failed", "refused", "gone"):
+    if row.state in _NO_GOOD_END:
         return [(" " + words.fit(text, parts.rest), "wrong")] if parts.rest >= _PERCENT else []
     pieces: list[Piece] = []
     if parts.bar:
@@ -170,14 +172,18 @@ def _done(row: BoardRow) -> float:
 
 
 def _details(row: BoardRow, parts: Columns) -> list[Row]:
-    """Why, where the board's line has no room for it, and fix of what failed, a line each."""
-    if row.state != "failed":
+    """Why, where the board's line has no room for it, and what to do, a line each."""
+    if row.state not in _NO_GOOD_END:
         return []
-    why = words.outcome(row)
-    said = [why] if cell_len(why) > parts.rest else []
+    said = [words.outcome(row)] if is_cut(row, parts) else []
     if row.fix:
         said.append(f"fix: {printable(row.fix)}")
     return [((words.fit(f"    {text}", parts.width), "wrong"),) for text in said]
+
+
+def is_cut(row: BoardRow, parts: Columns) -> bool:
+    """Return whether the line of a board that came to no good end has no room for why."""
+    return cell_len(words.outcome(row)) > parts.rest
 
 
 def _count(rest: Sequence[BoardRow]) -> str:

@@ -83,7 +83,8 @@ class LiveView:
                 yield self
         finally:
             rows, failures = list(self._rows.values()), list(self._failures.values())
-            ending.show(self._console, rows, failures, self._totals, time.monotonic())
+            now = time.monotonic()
+            ending.show(self._console, rows, failures, self._totals_at(now), now)
 
     @contextlib.contextmanager
     def _drawing(self) -> Iterator[None]:
@@ -112,18 +113,22 @@ class LiveView:
 
     def _paint(self, now: float, everything: bool) -> None:
         with self._lock:
-            rows, note, totals = list(self._rows.values()), self._note, self._totals
+            rows, note, totals = list(self._rows.values()), self._note, self._totals_at(now)
             rings, self._rings, self._changed = self._rings, False, False
         width, height = self._screen.size
         ascii_only = self._screen.ascii_only
         top: list[Row] = [((note, "dim"),)]
         if totals is not None:
-            since = totals.elapsed_s + now - self._told_at
-            top = header.lines(replace(totals, elapsed_s=since), note, width, height, ascii_only)
+            top = header.lines(totals, note, width, height, ascii_only)
         below = layout.lines(rows, now, width, height - len(top), ascii_only)
         self._screen.paint([*top, *below][:height], everything)
         if rings and self._bell:
             self._screen.ring()
+
+    def _totals_at(self, now: float) -> Totals | None:
+        """The totals as they were told last, with the time that has gone by since."""
+        told = self._totals
+        return told and replace(told, elapsed_s=told.elapsed_s + now - self._told_at)
 
 
 @contextlib.contextmanager

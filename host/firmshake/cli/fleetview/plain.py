@@ -55,7 +55,7 @@ class PlainView:
     def end(self) -> None:
         """Write how the run stands now, the last line."""
         if self._totals is not None:
-            self._tell_totals(self._totals)
+            self._line(words.summary(self._totals, ended=True))
 
     def _tell_totals(self, totals: Totals) -> None:
         self._told_s = totals.elapsed_s

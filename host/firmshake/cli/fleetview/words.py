@@ -72,7 +72,8 @@ def stage(row: BoardRow) -> str:
     words = printable(row.words)
     if words.startswith(said):
         said = words
-    elif words and not words.endswith(row.stage):  # as that only names the stage
+    # what ends so only names what stands there already
+    elif words and not words.endswith((row.stage, f" on {row.port}")):
         said = f"{said}: {words}"
     return said if row.attempt == 1 else f"{said} (attempt {row.attempt})"
 
@@ -99,8 +100,11 @@ def span(seconds: float) -> str:
 
 
 def left(totals: Totals) -> str:
-    """About how long the rest of the run takes at its rate; "" where that can't be told."""
-    if totals.wanted is None or totals.per_minute <= 0:
+    """About how long the rest of the run takes at its rate; "" where that can't be told.
+
+    It can't where nothing is done: then the run waits for boards.
+    """
+    if totals.wanted is None or totals.per_minute <= 0 or not totals.working:
         return ""
     minutes = (totals.wanted - totals.proved) / totals.per_minute
     if not 0 < minutes < _MOST_MINUTES:
@@ -112,15 +116,16 @@ def left(totals: Totals) -> str:
     return f"about {math.ceil(minutes / 60)} hours left"
 
 
-def pace(totals: Totals) -> list[str]:
+def pace(totals: Totals, ended: bool = False) -> list[str]:
     """The rate, where there is one yet, and the time that the run has taken."""
     rate = [f"{totals.per_minute:.1f} a minute"] if totals.per_minute else []
-    return [*rate, f"{span(totals.elapsed_s)} so far"]
+    took = span(totals.elapsed_s)
+    return [*rate, f"after {took}" if ended else f"{took} so far"]
 
 
-def summary(totals: Totals) -> str:
-    """How the run stands, on one line."""
-    return ", ".join([progress(totals), *pace(totals)])
+def summary(totals: Totals, ended: bool = False) -> str:
+    """How the run stands, or how it has ended, on one line."""
+    return ", ".join([progress(totals), *pace(totals, ended)])
 
 
 def progress(totals: Totals) -> str:
