@@ -1,15 +1,19 @@
 """What `firmshake fleet run` does with 1 to 64 boards at once, at their lines' own speed.
 
 Virtual boards share the computer with the station: their processor time is told apart. Throughput
-is that of one batch: all boards are there when it begins.
+is that of one batch: all boards are there when it begins. Memory is measured in runs of their own:
+to look at that of a hundred processes takes processor time, too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,13 +28,12 @@ _SAMPLE_S = 0.25
 
 @dataclass(frozen=True)
 class Batch:
-    """One run: seconds by the clock; seconds of processor of all, and of the boards; memory."""
+    """One run: seconds by the clock; seconds of processor of all, and of the boards."""
 
     count: int
     seconds: float
     computer_s: float
     boards_s: float
-    memory: int
 
     @property
     def busy(self) -> float:
@@ -40,7 +43,10 @@ class Batch:
 
 def measure() -> dict[str, str]:
     """The figures by name."""
-    batches = [_batch(count) for count in NUMBERS]
+    batches = []
+    for count in NUMBERS:
+        with _bench(count) as bench:
+            batches.append(_measured(bench, count))
     one, many = batches[0], batches[-1]
     figures = {}
     for batch in batches:
@@ -54,41 +60,61 @@ def measure() -> dict[str, str]:
         f"{(many.computer_s - many.boards_s) / many.count:.2f} s of the station,"
         f" {many.boards_s / many.count:.2f} s of the virtual board"
     )
-    each = (many.memory - one.memory) / (many.count - one.count)
-    figures["memory"] = (
-        f"{one.memory / 1e6:.0f} MB with one board, {each / 1e6:.1f} MB a board more"
-    )
+    least, most = _peak(one.count), _peak(many.count)
+    each = (most - least) / (many.count - one.count)
+    figures["memory"] = f"{least / 1e6:.0f} MB with one board, {each / 1e6:.1f} MB a board more"
     return figures
 
 
-def _batch(count: int) -> Batch:
+@contextlib.contextmanager
+def _bench(count: int) -> Iterator[fleetdesk.Bench]:
+    """A project with its broker, and so many boards."""
     with tempfile.TemporaryDirectory() as folder:
         made = desk.make_project(Path(folder) / "fleet")
         runtime = Path(folder) / "runtime"
         with desk.broker(made), fleetdesk.bench(made, runtime, count, paced=True) as bench:
-            return _measured(bench, count)
+            yield bench
 
 
 def _measured(bench: fleetdesk.Bench, count: int) -> Batch:
-    over, peaks = threading.Event(), [0]
     before = _computer_s(), _tree_s(bench.pid)
-    with bench.running("run", "--count", str(count), "--json", "--jobs", str(count)) as station:
+    with _running(bench, count) as station:
+        start = time.monotonic()
+        _end(station)
+        seconds = time.monotonic() - start
+    after = _computer_s(), _tree_s(bench.pid)
+    return Batch(count, seconds, after[0] - before[0], after[1] - before[1])
+
+
+def _peak(count: int) -> int:
+    """The most memory of a station with so many boards at once, in bytes."""
+    over, found = threading.Event(), [0]
+    with _bench(count) as bench, _running(bench, count) as station:
 
         def sample() -> None:
             while not over.wait(_SAMPLE_S):
                 pids = family.descent(station.pid, family.children())
-                peaks.append(sum(map(family.memory, pids)))
+                found.append(sum(map(family.memory, pids)))
 
         sampler = threading.Thread(target=sample)
         sampler.start()
-        start = time.monotonic()
-        out, err = station.communicate(timeout=fleetdesk.LIMIT_S)
-        seconds = time.monotonic() - start
-        over.set()
-        sampler.join()
-        assert station.returncode == 0, out + err
-    after = _computer_s(), _tree_s(bench.pid)
-    return Batch(count, seconds, after[0] - before[0], after[1] - before[1], max(peaks))
+        try:
+            _end(station)
+        finally:
+            over.set()
+            sampler.join()
+    return max(found)
+
+
+def _running(
+    bench: fleetdesk.Bench, count: int
+) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+    return bench.running("run", "--count", str(count), "--json", "--jobs", str(count))
+
+
+def _end(station: subprocess.Popen[str]) -> None:
+    out, err = station.communicate(timeout=fleetdesk.LIMIT_S)
+    assert station.returncode == 0, out + err
 
 
 def _tree_s(pid: int) -> float:

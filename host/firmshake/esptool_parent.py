@@ -32,6 +32,9 @@ _LOADED = (
     "firmshake.esptool_child",
     "firmshake.quickport",
 )
+# in nice(2)'s measure, of what works on one board: all of them wait for the one station, and it is
+# to have the processor when it can go on
+GIVES_WAY = 5
 # above what a child needs
 _ASIDE = 512
 
@@ -42,6 +45,7 @@ def main() -> None:
     # whoever asks decides about Ctrl-C; children are reaped by the system
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    os.nice(GIVES_WAY)
     _load()
     while True:
         data, files, _, _ = socket.recv_fds(asked, LONGEST, MOST_FILES)

@@ -1,8 +1,8 @@
 """pyserial's client of RFC 2217 without its thread: what has come is read when somebody asks.
 
-For processes that have one port and wait for one answer after the other: esptool's, and a fleet's
-workers. pyserial's own reads in a thread, hands over each byte by itself, and looks for answers at
-intervals: for a board next door that was most of what a run of esptool cost.
+For esptool_child, which has one port and waits for one answer after the other. pyserial's own reads
+in a thread, hands over each byte by itself, and looks for answers at intervals: for a board next
+door that was most of what a run of esptool cost.
 
 The negotiation is pyserial's. It waits by `time.sleep` for answers that its thread takes note of;
 here what sleeps reads (`QuickPort.wait`), and returns as soon as something has come.

@@ -6,11 +6,13 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.desk import Notes
 
 from firmshake.boards import bench, discover, plugged, ports
 from firmshake.boards.bench import Announcement, Sight
@@ -18,6 +20,7 @@ from firmshake.boards.row import Row
 from firmshake.boards.seen import Usb
 from firmshake.errors import Error
 from firmshake.ways import choose
+from firmshake.ways.choose import Wish
 
 ESP = Sight(1, "esp32", "micropython", "adapter", port=4001, unique_id="24:0a:c4:12:34:56")
 PICO = Sight(2, "pico-w", "micropython", "micropython", port=4002, unique_id="e6614c311b45922a")
@@ -194,6 +197,19 @@ def test_one_virtual_board_is_the_board_that_is_meant_and_of_two_one_is_named() 
         announcement.tell([ESP, PICO])
         with pytest.raises(Error, match="several boards"):
             choose.only(plugged.rows())
+
+
+def test_a_port_that_is_known_to_be_bare_is_not_looked_for_among_the_drives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "_by_drive", lambda *_, **__: "drive")
+    monkeypatch.setattr(choose, "_by_port", lambda *_: "port")
+    both = replace(ESP, drive=str(tmp_path))
+    assert both.url is not None
+    with closing(Announcement()) as announcement:
+        announcement.tell([both])
+        wishes = [Wish(both.url, is_bare=is_bare) for is_bare in (False, True)]
+        assert [str(choose.choose(wish, Notes())) for wish in wishes] == ["drive", "port"]
 
 
 def test_a_named_port_of_a_virtual_board_is_known() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 
@@ -61,6 +63,22 @@ def test_a_board_is_read_and_written_by_forked_runs(
     flash.write(board.url, [Run(FILESYSTEM, data)], lambda part, _: done.append(part))
     assert board.flash.read(FILESYSTEM, 9000) == data
     assert done[-1] == 9000
+
+
+def test_a_run_spells_out_no_packet_that_nobody_reads() -> None:
+    program = (
+        "import runpy, sys; from firmshake import esptool_child;"
+        "runpy.run_module = lambda *_, **__: None;"
+        "esptool_child.main() if sys.argv[1:] else None;"
+        "from esptool.loader import HexFormatter; print(len(str(HexFormatter(bytes(40)))))"
+    )
+    command = [sys.executable, "-P", "-c", program]
+    plain, ours = (
+        int(subprocess.run([*command, *more], capture_output=True, check=True).stdout)
+        for more in ([], ["version"])
+    )
+    assert plain > 80
+    assert ours == 0
 
 
 @pytest.mark.usefixtures("parent")

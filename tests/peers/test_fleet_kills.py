@@ -20,7 +20,7 @@ from support.fleetdesk import Bench
 FEW = 1
 MANY = 32
 KILLS = 200
-MEAN_S = 0.5
+MEAN_S = 0.35
 QUIET_S = 240
 # SEC1 (RFC 5915) and PKCS#8 (RFC 5958), as DER and as PEM
 KEYS = re.compile(

@@ -18,7 +18,7 @@ from typing import Any
 
 from cryptography import x509
 
-from firmshake import esptool_runs, inherited, lifeline, quickport
+from firmshake import esptool_parent, esptool_runs, inherited, lifeline
 from firmshake.ca.identity import PublicKey
 from firmshake.errors import Error
 from firmshake.event import Event, Output
@@ -60,9 +60,8 @@ def work(
     """Do the job: the main function of a process. `line` closes when the station is gone."""
     inherited.drop(os.environ)
     lifeline.hang_on(line.fileno())
+    os.nice(esptool_parent.GIVES_WAY)
     esptool_runs.use(esptool)
-    if job.target.startswith("rfc2217:"):
-        quickport.use()
     # at the terminal, Ctrl-C reaches all; the station decides
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _be_silent()
