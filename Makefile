@@ -4,6 +4,8 @@
 export FIRMSHAKE_TOOLS := $(CURDIR)/.tools
 # what an activated environment or a developer's shell has set must not leak into this one
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+# each command that a test starts would compile all of firmshake anew
+unexport PYTHONDONTWRITEBYTECODE
 
 BIN := .venv/bin
 CODE := host device tests benches setup

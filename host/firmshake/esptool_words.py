@@ -33,7 +33,8 @@ _HOLD_BOOT = (
     "hold the board's BOOT button, press and release RESET (or plug it in again), release BOOT,"
     " then run the same command; a charge-only cable gives this too"
 )
-_NOISE = "use a shorter cable or another USB port, or a lower --baud"
+_SLOWER = "a lower speed: `firmshake provision --baud 115200`"
+_NOISE = f"use a shorter cable or another USB port, or {_SLOWER}"
 
 _SILENT = (
     Fault(
@@ -87,7 +88,7 @@ FAULTS = (
     Fault(
         r"Failed to set baud rate|Invalid baud rate",
         "the adapter on {port} cannot do this speed",
-        "use a lower --baud",
+        f"use {_SLOWER}",
         slower_may_help=True,
     ),
     Fault(
@@ -166,8 +167,9 @@ def explain(output: str, port: str, task: str) -> Error:
     """The error for an esptool that failed: what, what to do, and esptool's last line."""
     known = fault(output)
     detail = last_words(complaint(output) if known else output)
-    # where the port did not open, esptool's words add nothing to what was made of them
-    said = f" (esptool: {detail})" if detail and known not in portfaults.OPENING[:-1] else ""
+    # where the port did not open or has gone, esptool's words add nothing to what was made of them
+    is_clear = known in (*portfaults.OPENING[:-1], portfaults.GONE)
+    said = f" (esptool: {detail})" if detail and not is_clear else ""
     if known is None:
         return Error(f"esptool failed to {task} on {port}{said}", hint=portfaults.REPLUG)
     kind = NoBootloader if known in _SILENT else Error

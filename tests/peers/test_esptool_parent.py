@@ -115,7 +115,7 @@ def test_a_killed_run_is_a_failed_one() -> None:
 def test_without_its_parent_a_run_is_started_as_a_program(
     parent: socket.socket, board: VirtualBoard
 ) -> None:
-    (pid,) = {pid for pid in children() if _is_parent(pid)}
+    pid = the_parent()
     os.kill(pid, signal.SIGKILL)
     assert flash.probe(board.url).mac == board.mac
     assert parent.fileno() >= 0
@@ -123,10 +123,17 @@ def test_without_its_parent_a_run_is_started_as_a_program(
 
 def test_a_parent_ends_with_whom_it_works_for() -> None:
     with esptool_runs.parent(flash.environment()):
-        (pid,) = {pid for pid in children() if _is_parent(pid)}
+        pid = the_parent()
     deadline = time.monotonic() + 20
     while pid in children():
         assert time.monotonic() < deadline
+
+
+def the_parent() -> int:
+    """Its process, which for a moment after its start has no command to be known by."""
+    wait_until(lambda: any(_is_parent(pid) for pid in children()))
+    (pid,) = {pid for pid in children() if _is_parent(pid)}
+    return pid
 
 
 def _is_parent(pid: int) -> bool:

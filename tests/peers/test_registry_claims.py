@@ -124,6 +124,53 @@ def test_a_device_of_another_board_is_not_given(registry: Registry) -> None:
     assert got(ask(registry, plan(registry, Planned("pump-1")), "u1")).known_state == "proved"
 
 
+def test_a_board_that_is_proved_as_another_device_is_taken_by_its_name_alone(
+    registry: Registry,
+) -> None:
+    first = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    finish(registry, got(ask(registry, first, "u1")), "proved")
+    finish(registry, got(ask(registry, first, "u2")), "failed")
+    second = plan(registry, Planned("fan-1"), Planned("fan-2"), Planned("fan-3", "u1"))
+    third = plan(registry, Planned("any-1"))
+    answer = ask(registry, third, "u1")
+    assert refused(answer) == "other_device"
+    assert "pump-1" in answer.words
+    assert got(ask(registry, second, "u1")).device_id == "fan-3"
+    # the controls: one that has failed, and one whose certificate opens nothing any more
+    assert got(ask(registry, second, "u2")).device_id == "fan-1"
+    finish(registry, got(ask(registry, plan(registry, Planned("x")), "u3")), "proved")
+    (row,) = registry.certificates(device_id="x")
+    registry.revoke([row.serial_number], "cessationOfOperation")
+    assert got(ask(registry, third, "u3")).device_id == "any-1"
+
+
+def test_a_board_that_becomes_another_device_leaves_the_one_that_it_was(
+    registry: Registry,
+) -> None:
+    first = plan(registry, Planned("pump-1"), Planned("pump-2"))
+    was = issue(registry, claim := got(ask(registry, first, "u1")))
+    registry.set_state("pump-1", "written", unique_id="u1", token=claim.token)
+    registry.set_state("pump-1", "proved", token=claim.token)
+    registry.release(claim, "proved")
+    finish(registry, got(ask(registry, first, "u2")), "proved")
+    beside = in_force(registry) - {was}
+    second = plan(registry, Planned("fan-1", "u1"), path="fans.csv")
+    claim = got(ask(registry, second, "u1"))
+    now = issue(registry, claim)
+    # until it is written, the board may be either
+    assert in_force(registry) == beside | {was, now}
+    gone = registry.set_state("fan-1", "written", unique_id="u1", token=claim.token)
+    assert (gone, in_force(registry)) == ([was], beside | {now})
+    left = registry.device("pump-1")
+    assert left is not None
+    assert (left.state, left.unique_id) == ("planned", None)
+    assert [change.state for change in registry.history("pump-1")][-2:] == ["proved", "planned"]
+    assert registry.device_on("u1") == "fan-1"
+    # its place in a run that has not ended is another board's
+    assert registry.slots(first.id) == {"open": 1, "proved": 1}
+    assert got(ask(registry, first, "u3")).device_id == "pump-1"
+
+
 def test_a_slot_whose_board_has_failed_goes_to_the_next(registry: Registry) -> None:
     run = plan(registry, Planned("pump-1"), Planned("pump-2"))
     first, second = (got(ask(registry, run, name)) for name in ("u1", "u2"))

@@ -101,8 +101,18 @@ class Model:
         device.state, device.unique, device.changed = state, unique, self.tick
         if state == "written":
             device.certificates &= {device.last}
+            for other in self.devices:
+                if other != name and self.devices[other].unique == unique:
+                    self.leave(other)
         if state in ON_BOARD:
             device.fresh = set()
+
+    def leave(self, name: str) -> None:
+        """Its board has become another device."""
+        self.devices[name] = Device(changed=self.tick)
+        for slot in self.slots:
+            if slot.device == name and slot.status == "proved" and not self.over:
+                slot.status, slot.unique, slot.changed = "open", None, self.tick
 
     def claim(self, unique: str, kinds: Sequence[str]) -> tuple[int, str] | str:
         """The slot and the device, or the reason of the refusal; nothing is changed."""
@@ -122,12 +132,17 @@ class Model:
                 return n, own
         if self.rule and (self.most is None or len(self.slots) < self.most):
             return len(self.slots), own or self.fresh(unique)
+        if own and not self.rule and self.is_proved(own):
+            return "other_device"
         n = self.free(unique, kinds)
         if n is None:
             return self.refusal(unique, kinds)
         slot = self.slots[n]
         passed_on = "{unique_id}" in (self.rule or "") and slot.unique != unique
         return n, (own if own and self.rule else self.fresh(unique) if passed_on else slot.device)
+
+    def is_proved(self, name: str) -> bool:
+        return self.devices[name].state == "proved" and bool(self.devices[name].certificates)
 
     def free(self, unique: str, kinds: Sequence[str]) -> int | None:
         fits = [

@@ -20,6 +20,7 @@ _LATER_S = 5.0
 _LATEST_S = 60.0
 # of one board: what is killed so often is killed for a reason
 _MOST_KILLS = 20
+_UNPLUGGED = "it was unplugged before it was done"
 _WHO_KILLS = "look why the system kills processes: it may lack memory"
 
 
@@ -45,7 +46,7 @@ def outcome(said: Fields, is_proved: bool) -> Ending:
         "serial_number": message.text(said, "serial"),
     }
     if is_proved:
-        return Ending("proved", "it connects with its certificate", "proved", changes=changes)
+        return Ending("proved", "take it out: it connects with its certificate", "proved", changes=changes)
     changes["fix"] = message.text(said, "fix")
     return Ending("failed", message.text(said, "why"), "failed", changes=changes)
 
@@ -63,8 +64,10 @@ def error(row: BoardRow, said: Fields, is_there: bool) -> Ending:
     """Return how it ended where the work could not be done; `is_there`: it is still plugged in."""
     words, fix = message.text(said, "text"), message.text(said, "hint")
     if not is_there:
-        return Ending("gone", words, "open", changes={"fix": "plug it in again"})
-    return _again(row, words) or Ending("failed", words, "failed", changes={"fix": fix})
+        return Ending("gone", _UNPLUGGED, "open", changes={"fix": "plug it in again"})
+    end = Ending("failed", words, "failed", changes={"fix": fix})
+    # what is no board gets no second attempt
+    return end if said.get("refused") is True else _again(row, words) or end
 
 
 def death(row: BoardRow, words: str, kills: int) -> Ending:

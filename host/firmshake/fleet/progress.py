@@ -32,7 +32,8 @@ def _reached(row: BoardRow, said: Fields) -> BoardRow:
     stage = message.text(said, "stage")
     if stage not in _DONE:
         raise Nonsense("an unknown stage")
-    return replace(row, stage=stage, done=max(_DONE[stage], row.done))
+    # what was said of the stage before is not this one's
+    return replace(row, stage=stage, words="", done=max(_DONE[stage], row.done))
 
 
 def _writing(row: BoardRow, said: Fields) -> BoardRow:

@@ -51,6 +51,16 @@ def applied(project: Project, settings: Mapping[str, object]) -> Project:
     )
 
 
+def remedied(fix: str, settings: Mapping[str, object]) -> str:
+    """Return the fix; where it sends people to fleet.toml, with the names of these settings.
+
+    They are those of one device, which the manifest has.
+    """
+    if not settings or "fleet.toml" not in fix:
+        return fix
+    return f"{fix} For this device the manifest has {', '.join(settings)}."
+
+
 def _broker(broker: Broker, settings: Mapping[str, object]) -> Broker:
     host = _given(settings, "broker.host", broker.host)
     named = host if broker.server_name == broker.host else broker.server_name

@@ -29,7 +29,7 @@ from firmshake.provision import Outcome, provision
 from firmshake.registrar import Admission, Signed
 from firmshake.verdict import remedy
 from firmshake.ways import firmwarefirst
-from firmshake.ways.choose import Wish
+from firmshake.ways.choose import NoBoard, Wish
 from firmshake.ways.firmwarefirst import Elsewhere
 from firmshake.ways.way import Seen
 
@@ -71,13 +71,14 @@ def work(
     except Elsewhere as error:
         talk.say("elsewhere", text=error.message)
     except Error as error:
-        talk.say("error", text=error.message, hint=error.hint, refused=isinstance(error, Refused))
+        refused = isinstance(error, Refused | NoBoard)
+        talk.say("error", text=error.message, hint=error.hint, refused=refused)
     except OSError as error:
         talk.say("error", text=str(error), hint="", refused=False)
     except Exception as error:  # noqa: BLE001  whatever it is, it is to be told
         talk.say("error", text=_fault(error), hint=_REPORT, refused=False)
     else:
-        talk.say("outcome", **_told(outcome))
+        talk.say("outcome", **_told(outcome, talk.settings))
 
 
 def _fault(error: Exception) -> str:
@@ -103,13 +104,13 @@ def _provisioned(job: Job, talk: _Talk) -> Outcome:
     return provision(job.project, registrar, wish, talk, proof_s=job.proof_s, force=job.force)
 
 
-def _told(outcome: Outcome) -> dict[str, Any]:
+def _told(outcome: Outcome, own: Mapping[str, object]) -> dict[str, Any]:
     verdict = outcome.verdict
     return {
         "ok": verdict.ok,
         "verdict": verdict.verdict,
         "why": verdict.why,
-        "fix": verdict.fix,
+        "fix": settings.remedied(verdict.fix, own),
         "serial": outcome.serial_number,
         "written": outcome.written,
     }
@@ -125,6 +126,7 @@ class _Talk:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
         self._told_s = 0.0
+        self.settings: Mapping[str, object] = {}  # of this device alone
 
     def ask(self, what: str, **fields: Any) -> Mapping[str, Any]:
         """Return the station's answer. Raises Error where it is no, Refused for a board."""
@@ -167,6 +169,7 @@ class _Talk:
     def event(self, event: Event) -> None:
         if event.state in ("start", "fail"):
             fix = remedy(event)[1] if event.state == "fail" else ""
+            fix = settings.remedied(fix, self.settings)
             verdict = event.verdict or ""
             self.say("stage", stage=event.stage, verdict=verdict, fix=fix)
 
@@ -187,7 +190,8 @@ class _Distant:
 
     def admit(self, seen: Seen, found: str | None) -> Admission:
         answer = self._talk.ask("admit", seen=message.of_seen(seen))
-        project = settings.applied(self._project, answer["settings"])
+        self._talk.settings = answer["settings"]
+        project = settings.applied(self._project, self._talk.settings)
         return Admission(answer["device_id"], project, answer["key"], answer["words"])
 
     def enrol(self, device_id: str, key: PublicKey, seen: Seen) -> Signed:

@@ -16,7 +16,7 @@ from firmshake.registry import claims, fleetbind, numbering
 from firmshake.registry.fleetasking import Asking, Refused, Unordered
 from firmshake.registry.fleetrecord import Claim, Refusal
 from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
-from firmshake.registry.schema import DEVICES
+from firmshake.registry.schema import CERTIFICATES, DEVICES
 
 _S = SLOTS.c
 
@@ -55,6 +55,9 @@ def _choose(connection: Connection, asking: Asking) -> _Choice | Refusal:
     rule = connection.execute(select(RUNS.c.rule).where(RUNS.c.id == asking.run)).scalar()
     if rule is not None and _counted(connection, asking):
         return _made(connection, asking, rule, own)
+    if own and rule is None and _is_proved(connection, asking, own):
+        how = "to make it another device, name its unique id in the manifest"
+        return Refusal("other_device", f"it is {own} already, and stays that: {how}")
     slot = _free(connection, asking) or _given_up(connection, asking)
     if slot is None:
         return _refusal(connection, asking, rule)
@@ -113,6 +116,19 @@ def _own(connection: Connection, asking: Asking) -> str | None:
     if own and _live(connection, asking, CLAIMS.c.device_id == own):
         return None
     return own
+
+
+def _is_proved(connection: Connection, asking: Asking, device_id: str) -> bool:
+    """Whether it is in the field by now, as far as anybody knows: with a certificate in force."""
+    in_force = exists().where(
+        CERTIFICATES.c.device_id == device_id,
+        CERTIFICATES.c.revoked_at.is_(None),
+        CERTIFICATES.c.not_after > asking.now,
+    )
+    proved = (DEVICES.c.device_id == device_id, DEVICES.c.state == "proved")
+    return (
+        connection.execute(select(DEVICES.c.device_id).where(*proved, in_force)).first() is not None
+    )
 
 
 def _slot_of(connection: Connection, asking: Asking, device_id: str) -> Row[Any] | None:

@@ -16,8 +16,9 @@ SLOT_STATUSES: tuple[SlotStatus, ...] = ("open", "held", "proved", "failed")
 
 # why a board gets nothing to be. "busy": it, or the device that it is, is being worked on. "full":
 # all that is wanted is taken. "not_wanted": the manifest names other boards. "wrong_board": what is
-# left is for other kinds of boards. "other_board": another one is that device already
-RefusalReason = Literal["busy", "full", "not_wanted", "wrong_board", "other_board"]
+# left is for other kinds of boards. "other_board": another one is that device already.
+# "other_device": the board is another device already
+RefusalReason = Literal["busy", "full", "not_wanted", "wrong_board", "other_board", "other_device"]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import Connection, select
 
 from firmshake.errors import Error
-from firmshake.registry import claims, issuance, place
+from firmshake.registry import claims, issuance, leaving, place
 from firmshake.registry.database import CLAIM, READ, WRITE, Database, insert, repeated
 from firmshake.registry.delivery import Deliveries
 from firmshake.registry.fleet import Fleet
@@ -149,7 +149,8 @@ class Registry(Queries, Deliveries, Fleet):
 
         The verdict replaces the last one, by None too; of the rest only what is given is changed.
         A device that is "written" has the certificate of that serial number, its last where none
-        is given: those before it are revoked, as superseded, and their serial numbers returned.
+        is given: those before it are revoked, as superseded, and their serial numbers returned. So
+        are those that its board had as another device, which has no board then.
 
         Raises ClaimLost, with nothing changed, where the claim of that token has gone.
         """
@@ -164,7 +165,8 @@ class Registry(Queries, Deliveries, Fleet):
             _put_history(connection, device_id, state, verdict, now, None, unique_id)
             if state == "written":
                 # the old key is gone from the board; should somebody have it, it opens nothing
-                return issuance.supersede(connection, now, device_id, serial_number)
+                gone = issuance.supersede(connection, now, device_id, serial_number)
+                return gone + leaving.leave_others(connection, now, device_id)
         return []
 
     def device(self, device_id: str) -> DeviceRecord | None:

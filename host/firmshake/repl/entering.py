@@ -36,6 +36,8 @@ _ROM = re.compile(rb"rst:0x[0-9a-f]+ \(")
 _CODE = b"\ncode.py output:"
 _LOOP = 3  # one may be our own reset, and one the opening of the port
 
+_LONGEST_SAID = 40  # enough of a line to know it by
+
 _PRINTABLE = frozenset(range(32, 127)) | {9, 10, 13, 27}
 
 
@@ -49,7 +51,14 @@ class Banner(NamedTuple):
 
 
 class NoRepl(Error):
-    """No REPL answers on the port; another way in may."""
+    """No REPL answers on the port; another way in may.
+
+    `says` is what speaks there all the same, in words, where that is like no board that is known.
+    """
+
+    def __init__(self, message: str, hint: str = "", says: str = "") -> None:
+        super().__init__(message, hint)
+        self.says = says
 
 
 def enter(wire: Wire, limit_s: float = LIMIT_S, *, may_reset: bool = True) -> Banner:
@@ -104,8 +113,8 @@ def _listen(wire: Wire, before: bytes, limit_s: float) -> bytes:
     return data
 
 
-def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, str]:
-    """What to say of a port on which no raw REPL answered."""
+def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, ...]:
+    """What to say of a port on which no raw REPL answered, as NoRepl has it."""
     within = f"within {limit_s:.0f} s"
     if holder := serialport.holder(port):
         return (
@@ -129,6 +138,7 @@ def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, str]:
         return (
             f"what comes from {port} is not readable",
             "check the speed: MicroPython's console is at 115200 baud",
+            "what it says can't be read at 115200 baud",
         )
     if b">>> " in heard:
         return (
@@ -145,4 +155,12 @@ def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, str]:
     return (
         f"what runs on {port} does not answer as MicroPython or CircuitPython",
         "a program that never stops, or other firmware: write MicroPython through the boot loader",
+        f"it says {_last_line(heard)}",
     )
+
+
+def _last_line(heard: bytes) -> str:
+    """The last whole line of what was heard, or what there is of one, in quotes."""
+    lines = [line for line in heard.decode("ascii", "replace").splitlines() if line.strip()]
+    whole = lines[-2:-1] or lines or [""]
+    return ascii(whole[0].strip()[:_LONGEST_SAID])

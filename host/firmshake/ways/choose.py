@@ -65,6 +65,13 @@ class Wish:
         return firmware.identify(file.data)
 
 
+class NoBoard(Error):
+    """Something speaks on the port, and answers like no board to all that was tried.
+
+    To try the same again is of no use before somebody has done something about it.
+    """
+
+
 def choose(wish: Wish, watcher: Watcher) -> Way:
     """Return the way onto the board. Raises Error where there is no board, or no such way to it."""
     target = wish.target if wish.target is not None else only(plugged.rows())
@@ -162,6 +169,13 @@ def _by_port(port: str, wish: Wish, watcher: Watcher) -> Way:
     except NoBootloader:
         if silence is None:
             raise
+        if silence.says:
+            raise NoBoard(
+                f"what is on {port} speaks, but is no board: {silence.says}",
+                hint="unplug it, or name the ports of the boards; if it is an ESP32 with other"
+                " firmware: hold BOOT, press and release RESET, release BOOT, then run the same"
+                " command again",
+            ) from None
         raise Error(
             f"{silence.message}, and no boot loader of an ESP32 answers there",
             hint="an ESP32: hold BOOT, press and release RESET, release BOOT, then run the same"
@@ -170,7 +184,7 @@ def _by_port(port: str, wish: Wish, watcher: Watcher) -> Way:
         ) from None
 
 
-def _answer(port: str, wish: Wish, watcher: Watcher) -> tuple[Answer | None, Error | None]:
+def _answer(port: str, wish: Wish, watcher: Watcher) -> tuple[Answer | None, NoRepl | None]:
     """What the board says at its REPL; where it says nothing, how that went.
 
     Raises Error where another way in would do no better.

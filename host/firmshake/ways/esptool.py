@@ -26,6 +26,10 @@ from firmshake.ways.way import Files, Held, Seen, Watcher, left_aside
 
 # For somebody who has to find the board and its buttons first
 PERSON_S = 120.0
+# From the first word of what speaks there on: a person is at it by then, or it is no board
+SPEAKS_S = 15.0
+
+_LOOKS = "looking for its boot loader"
 
 # The last words of every chip's ROM before it listens to esptool
 _WAITS = "waiting for download"
@@ -140,7 +144,7 @@ class Esptool:
 
 def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
     """The board on `port`; with a person's help where the port has no lines to reset it with."""
-    watcher.begin(f"looking at the board on {port}")
+    watcher.begin(_LOOKS)
     try:
         return flash.probe(port, baud)
     except Error:
@@ -150,16 +154,18 @@ def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
             watcher.please("hold the board's BOOT button, press RESET, and let go of both")
             if not _waits_for_download(opened):
                 raise
-    watcher.begin(f"looking at the board on {port}")
+    watcher.begin(_LOOKS)
     return flash.probe(port, baud)
 
 
 def _waits_for_download(port: Port) -> bool:
-    """Whether the board says within PERSON_S that it is in its boot loader."""
+    """Whether the board says in time that it is in its boot loader."""
     ends = time.monotonic() + PERSON_S
     for items in listen(port, Reader()):
         if any(isinstance(item, Output) and _WAITS in item.text for item in items):
             return True
+        if items:
+            ends = min(ends, time.monotonic() + SPEAKS_S)
         if time.monotonic() > ends:
             break
     return False

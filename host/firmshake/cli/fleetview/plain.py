@@ -33,7 +33,7 @@ class PlainView:
 
     def board(self, row: BoardRow) -> None:
         self._bell.see(row)
-        said = (row.state, row.stage, row.words if row.state != "working" else "", row.device_id)
+        said = (row.state, row.stage, _telling(row), row.device_id)
         if self._said.get(row.key) == said:
             return
         self._said[row.key] = said
@@ -64,6 +64,16 @@ class PlainView:
     def _line(self, text: str) -> None:
         self._stream.write(f"{self._clock().isoformat(timespec='seconds')} {text.rstrip()}\n")
         self._stream.flush()
+
+
+def _telling(row: BoardRow) -> str:
+    """Of its words what is worth a line: not how far a board is that is written and started.
+
+    What is tried to find out what it is may take long, and people are asked to press buttons.
+    """
+    if row.state == "working" and row.stage != "look" and not words.is_plea(row):
+        return ""
+    return words.outcome(row)
 
 
 def _words(row: BoardRow) -> str:

@@ -49,6 +49,9 @@ STAGES = {
 # a year: whoever reads more has no use for it
 _MOST_MINUTES = 525_600
 
+# how a request to whoever stands there begins
+_PLEASE = "please "
+
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -66,11 +69,16 @@ def device(row: BoardRow) -> str:
     return printable(row.device_id or row.unique_id)
 
 
+def is_plea(row: BoardRow) -> bool:
+    """Whether people are asked for something."""
+    return row.words.startswith(_PLEASE)
+
+
 def stage(row: BoardRow) -> str:
     """What is being done to the board, with what `words` add to it, and which attempt it is."""
     said = STAGES.get(row.stage) or printable(row.stage)
     words = printable(row.words)
-    if words.startswith(said):
+    if words.startswith(said) or is_plea(row):
         said = words
     # what ends so only names what stands there already
     elif words and not words.endswith((row.stage, f" on {row.port}")):
