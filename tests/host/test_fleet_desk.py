@@ -112,7 +112,7 @@ def test_a_board_that_tells_no_id_is_told_whether_its_kind_is_wanted(
 def test_where_all_that_takes_its_kind_is_at_work_a_board_is_asked_for_again(
     open_desk: Callable[[], Desk],
 ) -> None:
-    desk = at_run(open_desk(), Planned("lamp", board="esp32"))
+    desk = at_run(open_desk(), Planned("lamp", unique_id=MAC, board="esp32"))
     assert desk.answer({"ask": "admit", "seen": SEEN})["device_id"] == "lamp"
     other = Desk(desk._counter)
     assert other.answer({**WANTED, "chip": "ESP32"})["refused"] is True

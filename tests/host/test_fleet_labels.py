@@ -123,6 +123,13 @@ def test_each_proved_device_of_the_run_gets_a_file(fleet: Path, tmp_path: Path) 
     assert again.message.endswith("gh-1.svg is there already")
 
 
+def test_labels_are_no_output(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(fleet)
+    done = run("fleet", "labels", "--out", "-")
+    assert (done.status, done.message) == (2, "labels are files, and no output")
+    assert not (fleet / "-").exists()
+
+
 def test_by_itself_the_folder_is_a_new_one_of_the_project(fleet: Path) -> None:
     done = run("fleet", "labels", "--project", fleet, "--sheet", "a4")
     assert done.out.endswith(": 2 labels on 1 sheet\n")

@@ -4,17 +4,24 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from firmshake.boards.row import Row
-from firmshake.fleet import message, progress
+from firmshake.fleet import ending, message, progress
 from firmshake.fleet.message import Nonsense
 from firmshake.fleet.plugs import LOOKS_GONE, Plugs
 from firmshake.fleet.row import BoardRow
+from firmshake.fleet.settings import remedied
+from firmshake.fleet.tally import waiting
+from firmshake.registry import SlotRecord
 from firmshake.ways.way import Seen
+
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 
 def row(port: str, location: str = "", busy_by: str = "") -> Row:
@@ -147,6 +154,50 @@ def test_a_stage_is_not_said_twice() -> None:
     assert progress.after(row, said).words == ""
     again = progress.after(row, {**said, "verdict": "wifi/timeout"})
     assert (again.stage, again.words) == ("wifi", "wifi/timeout; the board tries again")
+
+
+def test_a_stage_begins_with_its_own_words() -> None:
+    row = BoardRow("key", "port", "working", "claim", words="it runs MicroPython")
+    assert progress.after(row, {"tell": "reached", "stage": "issue"}).words == ""
+
+
+ERROR = {"text": "it says '$GPGGA'", "hint": "unplug it"}
+SLOT = SlotRecord(1, 1, 2, "pump-{unique_id}", None, None, None, None, None, "open", NOW)
+
+
+def test_what_is_no_board_gets_no_second_attempt_and_others_do() -> None:
+    row = BoardRow("key", "port", "working")
+    assert ending.error(row, {**ERROR, "refused": True}, is_there=True).state == "failed"
+    assert ending.error(row, {**ERROR, "refused": False}, is_there=True).state == "waiting"
+
+
+def test_what_an_operator_reads_of_a_board_that_was_pulled_is_no_programs_words() -> None:
+    gone = ending.error(BoardRow("key", "port", "working"), ERROR, is_there=False)
+    assert (gone.state, gone.words) == ("gone", "it was unplugged before it was done")
+
+
+def test_whose_board_is_proved_is_told_to_take_it_out() -> None:
+    said = {"verdict": "ready", "serial": "1", "fix": "", "why": ""}
+    assert ending.outcome(said, is_proved=True).words.startswith("take it out")
+
+
+def test_devices_that_wait_for_a_board_are_named_until_there_are_too_many() -> None:
+    named = replace(SLOT, device_id="pump-1", wanted_unique_id="24:0a:c4:00:00:01")
+    said = waiting(2, [SLOT, named])
+    assert said.endswith(": pump-{unique_id}, pump-1 (24:0a:c4:00:00:01)")
+    assert said.startswith("waiting for 2 more boards")
+    assert waiting(9, [named] * 6).endswith(", and 4 more")
+    # held by another station, perhaps
+    assert waiting(3, []) == "waiting for 3 more boards to be plugged in (Ctrl-C ends it)"
+    assert waiting(None, []).startswith("waiting for another board")
+
+
+def test_a_fix_in_fleet_toml_says_what_the_manifest_has_of_a_device() -> None:
+    fix = "Correct the Wi-Fi password in fleet.toml."
+    own = {"wifi.ssid": "shed", "wifi.password": "a secret"}
+    assert remedied(fix, own) == f"{fix} For this device the manifest has wifi.ssid, wifi.password."
+    assert remedied(fix, {}) == fix
+    assert remedied("Use another cable.", own) == "Use another cable."
 
 
 @given(st.dictionaries(st.sampled_from(["seen", "key", "chain", "unique_id", "verdict"]), _JSON))

@@ -20,7 +20,9 @@ from firmshake.fleet.report import DeviceRow, RunFacts, Tally, row_of
 from firmshake.fleet.reportcsv import COLUMNS, CsvReport, safe
 from firmshake.fleet.reporthtml import HtmlReport
 from firmshake.fleet.reportstyle import with_labels
-from firmshake.registry import Registry, RunRecord
+from firmshake.project import Project
+from firmshake.registry import Claim, Registry, RunRecord
+from firmshake.registry.fleetrecord import SlotStatus
 from firmshake.wording import printable
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
@@ -72,6 +74,7 @@ a_row = st.builds(
     serial_number=hostile,
     fingerprint_sha256=hostile,
     revoked=hostile,
+    since=hostile,
     steps=st.lists(st.tuples(st.just(NOW), hostile, hostile), max_size=3).map(tuple),
 )
 
@@ -96,7 +99,7 @@ class Page(HTMLParser):
 
 
 def page(*rows: DeviceRow, facts: RunFacts = FACTS) -> str:
-    tally, report, stream = Tally(), HtmlReport(), io.StringIO()
+    tally, report, stream = Tally(RUN.created_at), HtmlReport(), io.StringIO()
     for row in rows:
         tally.add(row)
         report.add(row)
@@ -121,9 +124,9 @@ def test_the_page_says_how_the_run_went() -> None:
     text = "".join(Page(page(PROVED, OTHER, FAILED, OPEN)).texts)
     for said in (
         "greenhouse: run 3, spring",
-        "2 proved",
-        "1 failed",
-        "1 not done",
+        "2 devices proved",
+        "1 devices failed",
+        "1 devices not done",
         "4 wanted",
         "boards.csv",
         "0.5 devices a minute",
@@ -157,7 +160,7 @@ def test_nothing_that_boards_say_is_markup(row: DeviceRow) -> None:
     assert parsed.attributes <= KNOWN.attributes
     assert parsed.tags.count("tr") <= 4
     text = "".join(parsed.texts)
-    for said in (row.device_id, row.verdict, row.unique_id, row.firmware, row.chip):
+    for said in (row.device_id, row.verdict, row.unique_id, row.firmware, row.chip, row.since):
         assert printable(said) in text
 
 
@@ -212,7 +215,7 @@ def fleet(intact: Path, tmp_path: Path) -> Path:
 def test_by_itself_both_are_new_files_in_the_project(fleet: Path) -> None:
     done = run("fleet", "report", "--project", fleet)
     page_name, table_name, counts = done.out.splitlines()
-    assert counts == "2 proved, 1 failed, 1 not done"
+    assert counts == "2 devices proved, 1 failed, 1 not done"
     assert Path(page_name).parent == Path(table_name).parent == fleet / "reports"
     assert "gh-3" in Path(page_name).read_text()
     rows = list(csv.DictReader(io.StringIO(Path(table_name).read_text())))
@@ -223,13 +226,147 @@ def test_by_itself_both_are_new_files_in_the_project(fleet: Path) -> None:
 
 def test_the_registrys_rows_have_what_is_known(fleet: Path) -> None:
     registry = Registry.open(fleet / "registry.sqlite")
-    rows = [row_of(found) for found in registry.devices_of(1)]
+    rows = [row_of(found, registry.run(1)) for found in registry.devices_of(1)]
     device = registry.device("gh-1")
     assert device
     assert device.certificate
     assert rows[0].fingerprint_sha256 == device.certificate.fingerprint_sha256
     assert [state for _, state, _ in rows[0].steps] == ["planned", "issued", "written", "proved"]
     assert (rows[3].device_id, rows[3].state, rows[3].serial_number) == ("gh-4", "planned", "")
+
+
+class Bench:
+    """A station whose registry has a clock that is moved by hand."""
+
+    def __init__(self, made: Project) -> None:
+        self.now = NOW
+        self.registry = Registry.open(made.registry_path, lambda: self.now)
+        self._authority = desk.authority(made)
+
+    def begin(self, *, later: timedelta) -> RunRecord:
+        """Begin a run of any three boards; each has the same device id in every run."""
+        self.now += later
+        return self.registry.open_run("bench", "gh-{unique_id}", 3)
+
+    def rows(self, of: RunRecord) -> dict[str, DeviceRow]:
+        return {r.unique_id: r for r in (row_of(f, of) for f in self.registry.devices_of(of.id))}
+
+    def tried(
+        self, of: RunRecord, board: str, status: SlotStatus, *states: tuple[str, str]
+    ) -> None:
+        """Have the board go through those states with their verdicts, and its slot end so."""
+        claim = self.registry.claim(
+            of.id, unique_id=board, boards=(), station="b", session="s", lease_s=60
+        )
+        assert isinstance(claim, Claim)
+        for state, verdict in states:
+            if state == "issued":
+                made = self._authority.issue(claim.device_id, now=datetime.now(UTC))
+                self.registry.record_issued(claim.device_id, made.certificate, unique_id=board)
+            else:
+                self.registry.set_state(claim.device_id, state, verdict or None)
+        self.registry.release(claim, status)
+
+
+FRESH, WRITTEN = ("issued", ""), ("written", "")
+READY, LATE = ("proved", "ready"), ("failed", "tls.client_hello/timeout")
+WRONG = ("failed", "wifi/wrong_password")
+
+
+# the registry knows seconds, and a second run may begin in the one in which the first has ended
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(hours=1)])
+def test_a_run_has_its_own_outcome_and_verdict_and_says_what_came_after(
+    tmp_path: Path, later: timedelta
+) -> None:
+    bench = Bench(desk.make_project(tmp_path / "fleet"))
+    first = bench.begin(later=timedelta(0))
+    bench.tried(first, "a1", "proved", FRESH, WRITTEN, READY)
+    bench.tried(first, "a2", "failed", FRESH, WRITTEN, WRONG)
+    bench.tried(first, "a3", "proved", FRESH, WRITTEN, READY)
+    second = bench.begin(later=later)
+    bench.tried(second, "a1", "failed", WRITTEN, LATE)
+    bench.tried(second, "a2", "proved", FRESH, WRITTEN, READY)
+
+    rows = bench.rows(first)
+    ends = {name: (row.outcome, row.state, row.verdict) for name, row in rows.items()}
+    assert ends == {
+        "a1": ("proved", "proved", "ready"),
+        "a2": ("failed", *WRONG),
+        "a3": ("proved", "proved", "ready"),
+    }
+    assert {name: row.since for name, row in rows.items()} == {
+        "a1": "failed, tls.client_hello/timeout",
+        "a2": "proved, with a new certificate",
+        "a3": "",
+    }
+    assert [row.steps[-1][1:] for row in rows.values()] == [READY, WRONG, READY]
+    assert [row.attempts for row in rows.values()] == [1, 1, 1]
+    tally = Tally(first.created_at)
+    for row in rows.values():
+        tally.add(row)
+    assert [verdict for verdict, _ in tally.failures()] == [WRONG[1]]
+    ended = bench.rows(second)
+    assert (ended["a1"].outcome, ended["a1"].verdict, ended["a1"].since) == ("failed", LATE[1], "")
+    assert (ended["a2"].outcome, ended["a2"].verdict, ended["a2"].since) == ("proved", "ready", "")
+
+
+def test_what_a_run_has_not_done_has_no_good_verdict(tmp_path: Path) -> None:
+    bench = Bench(desk.make_project(tmp_path / "fleet"))
+    first = bench.begin(later=timedelta(0))
+    bench.tried(first, "a1", "open", FRESH, WRITTEN, WRONG)  # unplugged before it was tried again
+    bench.tried(first, "a2", "open", FRESH)
+    second = bench.begin(later=timedelta(hours=1))
+    bench.tried(second, "a1", "proved", WRITTEN, READY)
+    bench.tried(second, "a2", "proved", FRESH, WRITTEN, READY)
+    told = {name: (row.outcome, row.verdict, row.since) for name, row in bench.rows(first).items()}
+    assert told == {
+        "a1": ("open", WRONG[1], "proved"),
+        "a2": ("open", "", "proved, with a new certificate"),
+    }
+
+
+def test_a_failure_before_the_run_is_none_of_its_verdicts(tmp_path: Path) -> None:
+    bench = Bench(desk.make_project(tmp_path / "fleet"))
+    bench.tried(bench.begin(later=timedelta(0)), "a1", "failed", FRESH, WRITTEN, WRONG)
+    second = bench.begin(later=timedelta(hours=1))
+    bench.tried(second, "a1", "failed")  # by a worker that has died
+    row = bench.rows(second)["a1"]
+    assert (row.outcome, row.verdict, row.attempts, row.since) == ("failed", "", 0, "")
+
+
+def test_the_rate_is_that_of_the_run(tmp_path: Path) -> None:
+    bench = Bench(desk.make_project(tmp_path / "fleet"))
+    bench.tried(bench.begin(later=timedelta(0)), "a1", "failed", FRESH, WRITTEN, WRONG)
+    second = bench.begin(later=timedelta(days=7))
+    bench.tried(second, "a2", "proved", FRESH, WRITTEN, READY)
+    bench.now += timedelta(minutes=2)
+    bench.tried(second, "a1", "proved", WRITTEN, READY)
+    tally = Tally(second.created_at)
+    for row in bench.rows(second).values():
+        tally.add(row)
+    assert tally.per_minute == 1.0
+
+
+def test_what_came_after_stands_on_the_page_and_in_the_table() -> None:
+    later = replace(PROVED, verdict="ready", since="failed, tls.client_hello/timeout")
+    assert "readysince then: failed, tls.client_hello/timeout" in "".join(Page(page(later)).texts)
+    assert "since then" not in page(PROVED)
+    assert [line["since_then"] for line in table(later, PROVED)] == [later.since, ""]
+
+
+def test_a_dash_is_standard_output_with_nothing_else_on_it(
+    fleet: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("fleet", "report", "--project", fleet, "--csv", "-")
+    assert next(row["device_id"] for row in csv.DictReader(io.StringIO(done.out))) == "gh-1"
+    assert done.err == "2 devices proved, 1 failed, 1 not done\n"
+    done = run("fleet", "report", "--project", fleet, "--html", "-", "--csv", "out.csv")
+    assert done.out.startswith("<!doctype html>")
+    assert done.out.endswith("</html>\n")
+    assert done.err.splitlines()[0] == "out.csv"
+    assert run("fleet", "report", "--project", fleet, "--html", "-", "--csv", "-").status == 2
+    assert [path.name for path in tmp_path.iterdir() if path != fleet] == ["out.csv"]
 
 
 def test_a_named_file_alone_is_written_and_never_over_another(fleet: Path, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
-from support import madeuprun
+from support import desk, madeuprun
 
 from firmshake.cli.fleetview import ending, header, layout, words
 from firmshake.cli.fleetview.bell import Bell
@@ -21,6 +22,7 @@ from firmshake.cli.fleetview.styles import STYLES, Row
 from firmshake.event import STAGES as AGENT_STAGES
 from firmshake.fleet.row import FOUND, BoardRow, Totals
 from firmshake.fleet.view import View
+from firmshake.registry import Claim, Refusal, Registry
 from firmshake.ways.way import STAGES
 
 HOSTILE = "\x1b]0;title\x07\x9b2J\n\u202e\udc80"
@@ -168,6 +170,21 @@ def test_a_boards_line_says_it_all() -> None:
     assert "██████████ ready" in proved
 
 
+def test_that_no_device_is_left_fits_into_a_line_of_80_columns(tmp_path: Path) -> None:
+    registry = Registry.open(desk.make_project(tmp_path / "fleet").registry_path)
+    run = registry.open_run("bench", "gh-{unique_id}", 1)
+    boards = ("a0b1c2d3e4f5", "a0b1c2d3e4f6")
+    first, refusal = (
+        registry.claim(run.id, unique_id=one, boards=(), station="b", session="s", lease_s=60)
+        for one in boards
+    )
+    assert isinstance(first, Claim)
+    assert isinstance(refusal, Refusal)
+    row = BoardRow("k", "ttyUSB3", "refused", words=refusal.words, unique_id="a0:b1:c2:d3:e4:f6")
+    assert not layout.is_cut(row, layout.columns(79, [row]))
+    assert layout.is_cut(replace(row, words=row.words * 2), layout.columns(79, [row]))
+
+
 def test_why_a_board_is_not_wanted_is_told_in_full_where_it_is_cut_off() -> None:
     why = "lab-7 is the board a0:b1:c2:d3:e4:f5 already: plug that one in"
     refused = BoardRow("k", "ttyUSB3", "refused", words=why, unique_id="a0:b1:c2:d3:e4:f6")
@@ -199,6 +216,7 @@ def test_which_attempt_it_is_is_told_from_the_second_on() -> None:
         ("wifi", "wifi/timeout; again", "joining Wi-Fi: wifi/timeout; again"),
         ("look", "looking at the board on p", "asking what it is"),
         ("look", "a note on", "asking what it is: a note on"),
+        ("look", "please press RESET", "please press RESET"),
         ("new", "", "new"),
     ],
 )
@@ -255,6 +273,19 @@ def test_a_log_has_a_line_for_what_matters_only() -> None:
     ]
 
 
+def test_a_log_says_what_is_tried_and_what_people_are_asked_for() -> None:
+    look = BoardRow("k", "p", "working", "look", words="asking the board on p")
+    asked = replace(look, words="please press RESET")
+    started = replace(look, stage="proof", words="please press RESET now")
+    rows = [look, replace(look, words="looking for more"), asked, started]
+    assert [line.split(" - ", 1)[1] for line in plainly(rows)] == [
+        "asking what it is",
+        "asking what it is: looking for more",
+        "please press RESET",
+        "please press RESET now",
+    ]
+
+
 @given(a_row)
 def test_a_log_has_no_control_characters(row: BoardRow) -> None:
     (line,) = plainly([row])
@@ -270,7 +301,7 @@ def test_a_log_has_the_totals_each_minute_and_at_the_end() -> None:
     said = [line.split(" ", 1)[1] for line in stream.getvalue().splitlines()]
     assert said == [
         "1 of 16 proved, 0 failed, 1.0 a minute, 1:01 so far, 2 working",
-        "1 of 16 proved, 0 failed, 1.0 a minute, after 1:30",
+        "1 of 16 devices proved, 0 boards failed, 1.0 a minute, after 1:30",
     ]
 
 
@@ -358,5 +389,5 @@ def test_what_stays_has_every_failure_with_why_and_fix() -> None:
         "failed tcp/refused",
         "  why     The broker's certificate expired.",
         "  boards  ttyUSB1 lab-2",
-        "12 of 16 proved, 1 failed, 4.0 a minute, after 3:05",
+        "12 of 16 devices proved, 1 board failed, 4.0 a minute, after 3:05",
     ]

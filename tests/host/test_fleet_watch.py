@@ -8,6 +8,7 @@ import importlib
 import io
 import json
 import ssl
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -597,6 +598,30 @@ def test_the_screen_shows_bars_and_the_newest_first(size: tuple[int, int]) -> No
     assert "\x1b" not in shown
     if height > 20:
         assert shown.index("pump-499") < shown.index("pump-498")
+        zone = watchview.zone(NOW)
+        assert f"heard, {watchview.zone(datetime.now(UTC))}" in shown
+        assert f"{NOW.astimezone(zone):%Y-%m-%d %H:%M:%S}" in shown
+
+
+def test_one_is_not_many() -> None:
+    assert watchview.summary(dataclasses.replace(COUNTS, boards=1, messages=1)).startswith(
+        "1 board heard, "
+    )
+    assert ", 1 message" in watchview.summary(dataclasses.replace(COUNTS, boards=1, messages=1))
+    assert " boards heard, " in watchview.summary(dataclasses.replace(COUNTS, boards=2, messages=2))
+
+
+@pytest.mark.parametrize(("name", "said"), [("EST-2", "UTC+02:00"), ("UTC", "UTC")])
+def test_a_zone_is_told_by_its_distance_from_utc(
+    monkeypatch: pytest.MonkeyPatch, name: str, said: str
+) -> None:
+    monkeypatch.setenv("TZ", name)
+    time.tzset()
+    try:
+        assert str(watchview.zone(datetime(2026, 7, 1, tzinfo=UTC))) == said
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_the_rules_of_a_new_project_are_those_that_are_looked_for(tmp_path: Path) -> None:

@@ -128,6 +128,47 @@ def test_a_passphrase_that_will_not_do_is_refused_and_not_shown(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_at_a_terminal_a_new_passphrase_is_asked_for_until_it_will_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    typed = ["abc+def", "password123", "x" * 2000, SECRET, "another one", SECRET, SECRET, "more"]
+    answers = iter(typed)
+    monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _: next(answers))
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    assert passphrase.ask(None, confirm=True) == SECRET.encode()
+    assert list(answers) == ["more"]
+    said = capsys.readouterr().err
+    for why in (
+        "Error: the CA passphrase is too short: use 8 characters or more\n",
+        "Error: the CA passphrase is among the first that are tried: ",
+        "Error: the CA passphrase is longer than 1023 bytes\n",
+        "Error: The two entered values do not match.\n",
+    ):
+        assert why in said
+    assert not any(text in said for text in typed[:-1])
+
+
+def test_at_a_terminal_another_passphrase_is_asked_for_again_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for typed, got in (["abc+def", SECRET, SECRET], SECRET.encode()), (["abc+def", ""], None):
+        answers = iter(typed)
+        monkeypatch.setattr("click.termui.hidden_prompt_func", lambda _, each=answers: next(each))
+        assert passphrase.ask_other("root CA passphrase", confirm=True) == got
+        assert "the root CA passphrase is too short" in capsys.readouterr().err
+        assert not list(answers)
+
+
+@pytest.mark.parametrize(("host", "here"), [("127.0.0.1", True), ("mqtt.example", False)])
+def test_how_to_go_on_without_boards_is_told_where_the_broker_is_here(
+    run: Run, tmp_path: Path, host: str, here: bool
+) -> None:
+    fd = _pipe(SECRET + "\n")
+    _, _, err = run("init", tmp_path / "a", "--broker", host, "--passphrase-fd", fd)
+    assert (f"(cd {tmp_path / 'a'} && firmshake virtual)" in err) is here
+    assert "firmshake provision PORT" in err
+
+
 def test_a_wrong_wifi_password_is_refused_and_not_shown(run: Run, tmp_path: Path) -> None:
     fd = _pipe("seven77\n" + SECRET)
     words = ["--wifi-ssid", "s", "--wifi-password-fd", fd, "--passphrase-fd", fd]

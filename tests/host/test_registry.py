@@ -15,6 +15,7 @@ from firmshake.ca import authority
 from firmshake.errors import Error
 from firmshake.registry import Registry, Unavailable
 from firmshake.registry import sqlitefile as registryfile
+from firmshake.registry.database import waits_told
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 _, ISSUING = authority.create("greenhouse", now=NOW)
@@ -122,6 +123,29 @@ def test_a_locked_registry_can_be_read_and_says_so_when_written(
     other.execute("ROLLBACK")
     registry.set_state("pump", "planned")
     other.close()
+
+
+@pytest.mark.parametrize("how", ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"])
+def test_who_waits_for_another_process_says_so(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(registryfile, "_SILENT_S", 0.01)
+    registry = Registry.open(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute(how)
+        told: list[str] = []
+
+        def tell(text: str) -> None:
+            told.append(text)
+            if other.in_transaction:
+                other.execute("ROLLBACK")
+
+        with waits_told(tell):
+            registry.set_state("pump", "planned")
+            assert [words.split()[0] for words in told] == ["waiting", "the"]
+            # the control: nobody is in the way, and nothing is said
+            registry.set_state("pump", "planned")
+        assert len(told) == 2
 
 
 @pytest.fixture

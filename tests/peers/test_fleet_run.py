@@ -6,11 +6,12 @@ import contextlib
 import json
 import signal
 import socket
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import desk, fleetdesk
+from support import chatter, desk, fleetdesk
 from support.fleetdesk import Bench
 
 BOARDS = 4
@@ -26,6 +27,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 def test_every_board_becomes_a_device_of_its_own(bench: Bench) -> None:
     done = bench.run("run", "--count", str(BOARDS), "--json")
     assert done.returncode == 0, done.stderr + done.stdout
+    events = fleetdesk.said(done)
+    at_work = next(n for n, one in enumerate(events) if one.get("working"))
+    assert at_work < next(n for n, one in enumerate(events) if one.get("stage") == "look")
     devices = bench.devices()
     assert [device.state for device in devices] == ["proved"] * BOARDS
     assert {device.unique_id for device in devices} == {
@@ -217,3 +221,37 @@ def test_no_code_is_taken_from_the_folder_in_which_it_runs(tmp_path: Path) -> No
         done = bench.run("run", "--count", "1", "--plain")
     assert done.returncode == 0, done.stderr + done.stdout
     assert not (tmp_path / "taken").exists()
+
+
+def test_what_speaks_and_is_no_board_is_told_at_the_first_attempt(tmp_path: Path) -> None:
+    made = desk.make_project(tmp_path / "fleet")
+    bench = Bench(made, tmp_path / "runtime")
+    with chatter.at_a_terminal() as port:
+        done = bench.run("run", "--count", "1", "--port", port, "--wait", "0", "--plain")
+    assert done.returncode == 1
+    assert "WORKING" in done.stdout
+    assert "asking what it is: looking for its boot loader" in done.stdout
+    assert f"what is on {port} speaks, but is no board: it says '$GPGGA" in done.stdout
+    assert "attempt 2" not in done.stdout
+    assert "trying again" not in done.stdout
+
+
+def test_a_locked_registry_is_told_while_it_is_waited_for(tmp_path: Path) -> None:
+    """Before the run is shown, and then in it."""
+    made = desk.make_project(tmp_path / "fleet")
+    (made.root / "line.csv").write_text("id,unique_id\npump,24:0a:c4:00:00:01\n")
+    with contextlib.closing(sqlite3.connect(made.registry_path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with Bench(made, tmp_path / "runtime").running("run", "line.csv", "--plain") as station:
+            assert station.stdout is not None
+            assert station.stderr is not None
+            assert "waiting for the registry" in station.stderr.readline()
+            other.execute("ROLLBACK")
+            assert "free again" in station.stderr.readline()
+            waiting = station.stdout.readline()
+            assert "waiting for 1 more board" in waiting
+            assert "pump (24:0a:c4:00:00:01)" in waiting
+            other.execute("BEGIN EXCLUSIVE")
+            assert "waiting for the registry" in station.stdout.readline()
+            other.execute("ROLLBACK")
+            assert "free again" in station.stdout.readline()

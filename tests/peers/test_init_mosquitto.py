@@ -302,8 +302,9 @@ def test_at_a_terminal_the_passphrase_is_asked_for_twice_and_not_echoed(tmp_path
         words = ["-B", "-m", "firmshake", "init", str(tmp_path / "a"), "--broker", "a.example"]
         os.execv(sys.executable, [sys.executable, *words])
     # what is typed, and what has to be asked before it
-    typed = [(b"phrase: ", SECRET), (b"confirmation: ", b"another one")]
-    typed += [(b"phrase: ", SECRET), (b"confirmation: ", SECRET), (b"(Enter: the same): ", b"")]
+    typed = [(b"phrase: ", b"short"), (b"phrase: ", SECRET), (b"confirmation: ", b"another one")]
+    typed += [(b"phrase: ", SECRET), (b"confirmation: ", SECRET)]
+    typed += [(b"(Enter: the same): ", b"short"), (b"(Enter: the same): ", b"")]
     seen = b""
     for asked, answer in typed:
         seen = _until(terminal, asked)

@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from firmshake.ca import authority, certificate
 from firmshake.errors import Error
-from firmshake.registry import STATES, Issued, Registry
+from firmshake.fleet.planned import Planned
+from firmshake.registry import STATES, Claim, Issued, Registry
 from firmshake.registry.reconcile import Reconciliation
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -231,3 +232,17 @@ def test_a_table_that_is_gone_is_an_error(registry: Registry) -> None:
     with pytest.raises(Error, match="is damaged"):
         registry.undelivered()
     assert "the registry lacks the table diagnoses" in registry.altered()
+
+
+def test_what_nobody_has_taken_is_named_in_the_manifests_order(registry: Registry) -> None:
+    planned = [Planned(f"pump-{number}", f"a{number}") for number in range(4)]
+    run = registry.plan("spring", "d1", "spring.csv", planned)
+    registry.plan("other", "d2", "other.csv", [Planned("valve")])
+    who = {"boards": ["esp32"], "station": "s", "session": "s", "lease_s": 60.0}
+    assert isinstance(registry.claim(run.id, unique_id="a1", **who), Claim)  # type: ignore[arg-type]
+    found = registry.missing(run.id, 2)
+    assert [(slot.device_id, slot.wanted_unique_id) for slot in found] == [
+        ("pump-0", "a0"),
+        ("pump-2", "a2"),
+    ]
+    assert len(registry.missing(run.id, 9)) == 3

@@ -107,6 +107,7 @@ def test_a_claim_in_a_large_fleet_reads_no_table_through(large: Registry) -> Non
         large.claim(1, unique_id="v1", **who)
         large.renew("y", 60.0, ["x", "z"])
         large.slots(1)
+        large.missing(1, 6)
         large.drop_session("y")
     check_all(large, sent)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import desk
+from support import chatter, desk
 from support.desk import Notes
 
 from firmshake import provision, uf2
@@ -26,7 +26,8 @@ from firmshake.virtual import (
     rp2,
     standin_firmware,
 )
-from firmshake.ways.choose import Wish
+from firmshake.ways import esptool
+from firmshake.ways.choose import NoBoard, Wish, choose
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
 
@@ -223,3 +224,12 @@ def test_circuitpython_and_its_filesystem_in_one_run_of_esptool(made: Project) -
     device = Registry.open(made.registry_path).device("circuit-e")
     assert device is not None
     assert device.state == "failed"
+
+
+def test_what_speaks_and_is_no_board_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody is asked to press the buttons, and is not waited for as for a board that is mute."""
+    monkeypatch.setattr(esptool, "SPEAKS_S", 0.5)
+    notes = Notes()
+    with chatter.at_a_socket() as port, pytest.raises(NoBoard, match="is no board: it says '.GPG"):
+        choose(Wish(port), notes)
+    assert [plea.split()[0] for plea in notes.pleas] == ["hold"]

@@ -89,7 +89,8 @@ class Watcher:
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self._lines.put(json.loads(line))
+            if line.endswith("\n"):  # else it was killed in the middle of it
+                self._lines.put(json.loads(line))
         self._lines.put(None)
 
     def next(self, **wanted: object) -> dict[str, Any]:

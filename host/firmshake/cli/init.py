@@ -13,7 +13,7 @@ import click
 
 from firmshake.cli import keeping, passphrase
 from firmshake.cli.ca import offering
-from firmshake.endpoint import is_host, parse_endpoint
+from firmshake.endpoint import is_host, is_loopback, parse_endpoint
 from firmshake.errors import Error
 from firmshake.fleetfile import (
     DEFAULT_NTP,
@@ -225,6 +225,8 @@ def _report(made: Project, uri: str | None, root_uri: str | None) -> None:
     broker, project = (shlex.quote(str(f)) for f in (made.broker_folder, made.root))
     click.echo(f"  start the broker:   (cd {broker} && mosquitto -c mosquitto.conf)", err=True)
     click.echo(f"  provision a board:  (cd {project} && firmshake provision PORT)", err=True)
+    if is_loopback(made.broker.host):
+        click.echo(f"  or without boards:  (cd {project} && firmshake virtual)", err=True)
 
 
 def _where(uri: str | None, root_uri: str | None) -> str:

@@ -28,15 +28,17 @@ def ask(
 ) -> bytes:
     """Return the passphrase from file descriptor `fd`, or asked for where that is None.
 
-    With `confirm` it is a new one: asked for twice, not too short, and not an obvious one. From a
-    file descriptor the first line is taken, and what follows it is left there. `option` is the one
-    that gives a descriptor.
+    With `confirm` it is a new one: asked for twice, not too short, and not an obvious one; who
+    types one that will not do is told why, and asked again. From a file descriptor the first line
+    is taken, and what follows it is left there. `option` is the one that gives a descriptor.
     Raises Error where there is nothing to be had, of usage where there is no way to ask.
     """
     _keep_out_of_cores()
     if fd is None or _is_terminal(fd):
         _check_terminal(what, option)
-        secret = _prompt(what, confirm)
+        if confirm:
+            return _new(what, what)
+        secret = _octets(click.prompt(what, hide_input=True, err=True))
     else:
         secret = read_line(fd, what)
     if not secret:
@@ -50,14 +52,26 @@ def ask_other(what: str, *, confirm: bool) -> bytes | None:
     With `confirm` it is a new one, as for `ask`. Raises Error where it will not do.
     """
     said = f"{what} (Enter: the same)"
+    if confirm:
+        return _new(said, what, default="") or None
     text = click.prompt(said, default="", show_default=False, hide_input=True, err=True)
-    while text and confirm:
-        again = click.prompt("Repeat for confirmation", hide_input=True, err=True)
-        if again == text:
-            break
+    return _checked(_octets(text), False, what) if text else None
+
+
+def _new(said: str, what: str, default: str | None = None) -> bytes:
+    """A new one, asked for until it will do and was typed twice; empty for Enter by default."""
+    while True:
+        text = click.prompt(said, default=default, show_default=False, hide_input=True, err=True)
+        if not text:
+            return b""
+        try:
+            secret = _checked(_octets(text), True, what)
+        except Error as error:
+            click.echo(f"Error: {error.message}{error.hint and f': {error.hint}'}", err=True)
+            continue
+        if click.prompt("Repeat for confirmation", hide_input=True, err=True) == text:
+            return secret
         click.echo("Error: The two entered values do not match.", err=True)
-        text = click.prompt(said, default="", show_default=False, hide_input=True, err=True)
-    return _checked(_octets(text), confirm, what) if text else None
 
 
 def _checked(secret: bytes, new: bool, what: str) -> bytes:
@@ -96,10 +110,6 @@ def _keep_out_of_cores() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-
-
-def _prompt(what: str, confirm: bool) -> bytes:
-    return _octets(click.prompt(what, hide_input=True, confirmation_prompt=confirm, err=True))
 
 
 def _octets(text: str) -> bytes:

@@ -20,6 +20,7 @@ _LATER_S = 5.0
 _LATEST_S = 60.0
 # of one board: what is killed so often is killed for a reason
 _MOST_KILLS = 20
+_PROVED = "take it out: it connects with its certificate"
 _UNPLUGGED = "it was unplugged before it was done"
 _WHO_KILLS = "look why the system kills processes: it may lack memory"
 
@@ -46,7 +47,7 @@ def outcome(said: Fields, is_proved: bool) -> Ending:
         "serial_number": message.text(said, "serial"),
     }
     if is_proved:
-        return Ending("proved", "take it out: it connects with its certificate", "proved", changes=changes)
+        return Ending("proved", _PROVED, "proved", changes=changes)
     changes["fix"] = message.text(said, "fix")
     return Ending("failed", message.text(said, "why"), "failed", changes=changes)
 

@@ -26,6 +26,7 @@ COLUMNS = (
     "issued_at",
     "written_at",
     "ended_at",
+    "since_then",
 )
 
 # what makes a spreadsheet take text for a formula, its full-width forms too
@@ -60,6 +61,7 @@ class CsvReport:
             _moment(last.get("issued")),
             _moment(last.get("written")),
             _moment(ended),
+            row.since,
         )
         self._writer.writerow(map(safe, fields))
 

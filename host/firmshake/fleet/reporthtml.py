@@ -104,9 +104,9 @@ def _facts(facts: RunFacts, tally: Tally) -> Iterator[str]:
     wanted = "without end" if run.wanted is None else str(run.wanted)
     yield '<ul class="totals">\n'
     for count, name, style in (
-        (str(counts["proved"]), "proved", "good"),
-        (str(counts["failed"]), "failed", "bad" if counts["failed"] else ""),
-        (str(counts["open"]), "not done", ""),
+        (str(counts["proved"]), "devices proved", "good"),
+        (str(counts["failed"]), "devices failed", "bad" if counts["failed"] else ""),
+        (str(counts["open"]), "devices not done", ""),
         (wanted, "wanted", ""),
     ):
         yield f'<li><b class="{style}">{count}</b> {name}</li>\n'
@@ -169,9 +169,12 @@ def _row(row: DeviceRow) -> str:
     until = f"{row.not_after:%Y-%m-%d}" if row.not_after else ""
     if row.revoked:
         until += f" (revoked: {row.revoked})"
+    verdict = [row.verdict] if row.verdict else []
+    if row.since:
+        verdict.append(f"since then: {row.since}")
     cells = (
         _OUTCOMES[row.outcome],
-        shown(row.verdict),
+        "<br>".join(map(shown, verdict)),
         shown(row.unique_id),
         shown(row.chip),
         shown(row.firmware),

@@ -17,7 +17,7 @@ from firmshake.fleet.lookout import Look, Lookout
 from firmshake.fleet.message import Fields, Nonsense
 from firmshake.fleet.plugs import Plug, Plugs
 from firmshake.fleet.row import FOUND, BoardRow, Totals
-from firmshake.fleet.tally import Tally
+from firmshake.fleet.tally import MOST_NAMED, Tally, waiting
 from firmshake.fleet.view import View
 from firmshake.fleet.worker import Job
 from firmshake.registry.fleetrecord import SlotStatus
@@ -136,11 +136,13 @@ class Station:
             for plug in there:
                 self._seen(plug)
         now = self.clock()
-        free = self.wanted.jobs - sum(place.hand is not None for place in self._places.values())
+        free = before = self.wanted.jobs - self._at_work
         for place in self._places.values():
             if free > 0 and place.again_s is not None and place.again_s <= now:
                 self._begin(crew, place)
                 free -= 1
+        if free < before:
+            self.view.totals(self._totals())
 
     def _seen(self, plug: Plug) -> None:
         place = self._places.get(plug.key)
@@ -336,7 +338,11 @@ class Station:
     def _totals(self) -> Totals:
         places = self._places.values()
         self._tally.strays = sum(place.is_stray for place in places)
-        return self._tally.totals(self.clock(), sum(place.hand is not None for place in places))
+        return self._tally.totals(self.clock(), self._at_work)
+
+    @property
+    def _at_work(self) -> int:
+        return sum(place.hand is not None for place in self._places.values())
 
     def _show(self, place: _Place, **changes: Any) -> None:
         place.row = replace(place.row, **changes)
@@ -357,12 +363,14 @@ class Station:
         idle_s = now - self._idle_s
         if not self._said and idle_s >= _SAID_S:
             self._said = True
-            self.view.note(_waiting(left))
+            self._kept("what is missing can't be told", lambda: self._say_missing(left))
         if left is not None and self._tally.strays >= left and idle_s >= _STRAYS_S:
             return True
         return self.wanted.wait_s is not None and idle_s >= self.wanted.wait_s
 
-
-def _waiting(left: int | None) -> str:
-    boards = "another board" if left is None else f"{left} more board{'s' * (left > 1)}"
-    return f"waiting for {boards} to be plugged in; Ctrl-C ends it"
+    def _say_missing(self, left: int | None) -> None:
+        run, missing = self.counter.run, []
+        # by a rule, whichever board comes is a device
+        if run.rule is None and left:
+            missing = self.counter.registry.missing(run.id, MOST_NAMED)
+        self.view.note(waiting(left, missing))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firmshake.fleet.row import Totals
+from firmshake.registry.fleetrecord import SlotRecord
 
 # the rate is that of the last minutes
 _RATE_S = 300.0
+# devices that wait for a board and are named
+MOST_NAMED = 5
 
 
 @dataclass
@@ -57,3 +60,21 @@ class Tally:
             per_minute=60 * len(self._proved_s) / max(min(elapsed, _RATE_S), 1.0),
             elapsed_s=elapsed,
         )
+
+
+def waiting(left: int | None, missing: Sequence[SlotRecord]) -> str:
+    """Return that so many boards are waited for, and which; all where `left` is None.
+
+    `missing` are the first devices without a board, more than MOST_NAMED where there are more.
+    """
+    boards = "another board" if left is None else f"{left} more board{'s' * (left > 1)}"
+    named = [_named(slot) for slot in missing[:MOST_NAMED]]
+    if named and left is not None and left > len(named):
+        named.append(f"and {left - len(named)} more")
+    which = f": {', '.join(named)}" if named else ""
+    return f"waiting for {boards} to be plugged in (Ctrl-C ends it){which}"
+
+
+def _named(slot: SlotRecord) -> str:
+    name = slot.device_id or slot.id_rule
+    return f"{name} ({slot.wanted_unique_id})" if slot.wanted_unique_id else name

@@ -31,6 +31,10 @@ _T = TypeVar("_T")
 _TRIES = 5
 
 
+# whom to tell that a call waits for others: the last of them
+_TOLD: list[Callable[[str], None]] = []
+
+
 class Unavailable(Error):
     """The registry does not answer now: it can't be reached, or others keep it busy.
 
@@ -131,6 +135,25 @@ def repeated(method: Callable[_P, _T]) -> Callable[_P, _T]:
         return method(*arguments, **named)
 
     return doing
+
+
+@contextlib.contextmanager
+def waits_told(told: Callable[[str], None]) -> Iterator[None]:
+    """Have `told` called with words once a call has waited for others for a while, and after it.
+
+    It is called within that call. It holds for the whole process until the context ends.
+    """
+    _TOLD.append(told)
+    try:
+        yield
+    finally:
+        _TOLD.pop()
+
+
+def tell(text: str) -> None:
+    """Say how it stands with a call that waits, to whoever wants to know."""
+    if _TOLD:
+        _TOLD[-1](text)
 
 
 def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

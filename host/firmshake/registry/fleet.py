@@ -27,6 +27,7 @@ from firmshake.registry.fleetrecord import (
     Refusal,
     RunDevice,
     RunRecord,
+    SlotRecord,
     SlotStatus,
     Status,
 )
@@ -197,6 +198,11 @@ class Fleet:
         """Return how many slots of a run have each status, of which only those that occur."""
         with self._database.transaction(READ) as connection:
             return fleetstatus.slots(connection, run)
+
+    def missing(self, run: int, most: int) -> list[SlotRecord]:
+        """Return that many slots of a run, at most, that nobody has taken, in its own order."""
+        with self._database.transaction(READ) as connection:
+            return fleetreport.missing(connection, run, most)
 
     def devices_of(self, run: int) -> Iterator[RunDevice]:
         """Yield what a run wants, in the manifest's order, and what became of it."""

@@ -240,7 +240,7 @@ def _refusal(connection: Connection, asking: Asking, rule: str | None) -> Refusa
     if left is not None:
         return Refusal("wrong_board", f"what is left is for boards of the kind {left.board}")
     if rule is not None or connection.execute(select(_S.id).where(*any_board).limit(1)).first():
-        return Refusal("full", "there are as many devices as are wanted")
+        return Refusal("full", "no device is left for it")
     return Refusal("not_wanted", f"the manifest does not name the board {asking.unique_id}")
 
 

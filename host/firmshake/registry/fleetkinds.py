@@ -38,7 +38,7 @@ def refusal(connection: Connection, run: int, boards: Sequence[str]) -> Refusal 
     if _is_one(connection, run, boards, _UNPROVED):
         return Refusal("busy", f"what is left for such a board is being worked on; {_UNTOUCHED}")
     if rule is not None:
-        return Refusal("full", f"there are as many devices as are wanted; {_UNTOUCHED}")
+        return Refusal("full", f"no device is left for it; {_UNTOUCHED}")
     kind = " or ".join(boards)
     return Refusal(
         "wrong_board",

@@ -48,6 +48,13 @@ def page(connection: Connection, run: int, after: int) -> Sequence[RunDevice]:
     ]
 
 
+def missing(connection: Connection, run: int, most: int) -> list[SlotRecord]:
+    """Return the first open slots of a run, as many at most."""
+    query = select(SLOTS).where(SLOTS.c.run == run, SLOTS.c.status == "open")
+    rows = connection.execute(query.order_by(SLOTS.c.id).limit(most)).mappings()
+    return [SlotRecord(**row) for row in rows]
+
+
 def _devices(connection: Connection, ids: Sequence[str]) -> dict[str, DeviceRecord]:
     query = devices_query().where(DEVICES.c.device_id.in_(ids))
     found = map(device_of, connection.execute(query).mappings())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -18,12 +18,15 @@ from sqlalchemy.pool import NullPool
 
 from firmshake import newfile
 from firmshake.errors import Error
-from firmshake.registry.database import Database, Mode, Unavailable
+from firmshake.registry.database import Database, Mode, Unavailable, tell
 from firmshake.registry.schema import APPLICATION_ID
 
 # how long a write waits for others to finish theirs. SQLite has no queue: whoever asks when the
 # file is free goes first, and with eight that write all the while one may wait for seconds
 WAIT_S = 20.0
+# of that, how long without a word
+_SILENT_S = 2.0
+_WAITS = "PRAGMA busy_timeout = {:.0f}"
 
 # a write takes the lock at once: two writers wait for each other, and neither can find that what it
 # read has changed when it comes to write
@@ -61,13 +64,13 @@ class SqliteFile(Database):
     def begin(self, mode: Mode) -> Iterator[Connection]:
         """Return a transaction on a connection of its own."""
         with self._engine.begin() as connection:
-            connection.exec_driver_sql(_BEGIN[mode])
+            _patiently(connection.exec_driver_sql, _BEGIN[mode])
+            connection.exec_driver_sql(_WAITS.format(WAIT_S * 1000))
             yield connection
 
     def failure(self, error: DBAPIError) -> Error:
         """Return what SQLite complained of."""
-        # the low byte is the kind of error, the rest its variety
-        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        code = _code(error.orig)
         what, hint = _FAILURES.get(code, ("not usable", "put back a copy of it"))
         kind = Unavailable if code in _BUSY else Error
         return kind(f"the registry {self.where} is {what}", hint)
@@ -113,6 +116,24 @@ def found(path: Path) -> SqliteFile:
     return SqliteFile(path)
 
 
+def _patiently(execute: Callable[[str], object], statement: str) -> None:
+    """Execute it; where that has to wait for others, say so after a while, and when it is over."""
+    try:
+        execute(statement)
+    except (sqlite3.OperationalError, DBAPIError) as error:
+        if _code(error.orig if isinstance(error, DBAPIError) else error) not in _BUSY:
+            raise
+        tell("waiting for the registry: another process uses it")
+        execute(_WAITS.format(WAIT_S * 1000))
+        execute(statement)
+        tell("the registry is free again")
+
+
+def _code(error: BaseException | None) -> int:
+    """The kind of error: SQLite's result code without the bits that tell its variety."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 def _engine(path: Path) -> Engine:
     """Return access to the file, with SQLite's rollback journal and not its WAL.
 
@@ -124,7 +145,9 @@ def _engine(path: Path) -> Engine:
     engine = create_engine(
         "sqlite://",
         # without Python's own transactions: ours begin where they should
-        creator=lambda: sqlite3.connect(address, uri=True, timeout=WAIT_S, isolation_level=None),
+        creator=lambda: sqlite3.connect(
+            address, uri=True, timeout=min(_SILENT_S, WAIT_S), isolation_level=None
+        ),
         poolclass=NullPool,
     )
 
@@ -133,6 +156,7 @@ def _engine(path: Path) -> Engine:
         connection.execute("PRAGMA foreign_keys = ON")
         # what is committed stays so when the power goes: with FULL, SQLite's default, the removal
         # of the journal may not be on the disk yet, and the journal would undo the transaction
-        connection.execute("PRAGMA synchronous = EXTRA")
+        # this is the first that looks into the file
+        _patiently(connection.execute, "PRAGMA synchronous = EXTRA")
 
     return engine

@@ -17,6 +17,7 @@ from firmshake.repl import upload
 from firmshake.repl.entering import NoRepl
 from firmshake.repl.rawrepl import RawRepl
 from firmshake.repl.reading import read
+from firmshake.repl.restarting import restart
 from firmshake.repl.running import Running, ask
 from firmshake.repl.survey import survey
 from firmshake.repl.wire import Wire
@@ -25,14 +26,10 @@ from firmshake.ways.way import Files, HasChip, Held, Seen, Watcher, left_aside
 # A board at its prompt, or whose program stops for Ctrl-C, answers within a second
 ASK_S = 2.5
 
-_CTRL_D = b"\x04"
 # from a restart until a computer has the port of a board that is USB itself
 _BACK_S = 3.0
 _POLL_S = 0.1
 _AWAY = (Gone, CannotOpen)
-# how long a program takes to end at Ctrl-C
-_STOPPED_S = 0.3
-
 
 # what is the user's on a board with CircuitPython
 _USERS = (circuitpython.SETTINGS_FILE, circuitpython.BOOT_FILE)
@@ -140,16 +137,7 @@ class Repl:
 def restarted(port: str) -> Iterator[Port]:
     """Give the open port of a board whose program begins anew: a soft reset, which all have."""
     with _restarts_told(port, _AWAY), serialport.open_port(port) as opened:
-        try:
-            # stop what runs; to the prompt for people, should it be in the raw REPL
-            opened.write(b"\r\x03\x03\x02")
-            time.sleep(_STOPPED_S)
-            opened.reset_input_buffer()
-            opened.write(_CTRL_D)
-        except (OSError, TypeError) as error:
-            # TypeError: pyserial writes to a file descriptor that is closed already
-            raise serialport.gone(port) from error
-        yield opened
+        yield restart(opened)
 
 
 class Restarts(NoRepl):

@@ -77,6 +77,8 @@ def command(
 
     if run is not None and devices:
         raise Error("--device goes without a run", hint="leave one of them out", status=2)
+    if out == Path("-"):
+        raise Error("labels are files, and no output", hint="name a folder for them", status=2)
     size = labels.size(size_text)
     registry = open_for(project.load(folder))
     wanted = _named(registry, devices) if devices else _proved(registry, run)

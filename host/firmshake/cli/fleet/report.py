@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import IO, TYPE_CHECKING, TextIO
 
 import click
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from firmshake.registry import Registry
 
 FOLDER = "reports"
+_STDOUT = Path("-")
 # device ids, serial numbers and fingerprints: what a colleague may read
 _MODE = 0o644
 
@@ -34,14 +36,14 @@ _MODE = 0o644
     "--html",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The new HTML file.",
+    help="The new HTML file; - is standard output.",
 )
 @click.option(
     "--csv",
     "table",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="The new CSV file.",
+    help="The new CSV file; - is standard output.",
 )
 def command(run: int | None, folder: Path, html: Path | None, table: Path | None) -> None:
     """Write what became of RUN, or of the last run: each device, and the failures by verdict.
@@ -49,6 +51,12 @@ def command(run: int | None, folder: Path, html: Path | None, table: Path | None
     Where no file is named, both are written to the project's folder reports/, named by run and
     time. A file that is there already is never written over.
     """
+    if html == table == _STDOUT:
+        raise Error(
+            "standard output can't take both, the HTML and the CSV",
+            hint="name a file for one of them",
+            status=2,
+        )
     from firmshake import project
     from firmshake.fleet.report import RunFacts
     from firmshake.registry import open_for
@@ -63,10 +71,18 @@ def command(run: int | None, folder: Path, html: Path | None, table: Path | None
         html, table = _named(folder, record.id, now)
     stations = sorted(registry.status(record.id).stations)
     tally = _write(registry, RunFacts(fleet.name, record, stations, now), html, table)
-    for path in filter(None, (html, table)):
-        click.echo(printable(str(path)))
-    counts = tally.counts
-    click.echo(f"{counts['proved']} proved, {counts['failed']} failed, {counts['open']} not done")
+    _tell(tally, [path for path in (html, table) if path])
+
+
+def _tell(tally: Tally, files: Sequence[Path]) -> None:
+    """Say which files there are, and the counts; beside the report where that is on the output."""
+    aside = _STDOUT in files
+    for path in files:
+        if path != _STDOUT:
+            click.echo(printable(str(path)), err=aside)
+    proved, failed, left = (tally.counts[outcome] for outcome in ("proved", "failed", "open"))
+    many = f"{proved} device{'s' * (proved != 1)} proved"
+    click.echo(f"{many}, {failed} failed, {left} not done", err=aside)
 
 
 def _named(folder: Path, run: int, now: datetime) -> tuple[Path, Path]:
@@ -82,12 +98,13 @@ def _write(registry: Registry, facts: RunFacts, html: Path | None, table: Path |
     from firmshake.fleet.reportcsv import CsvReport
     from firmshake.fleet.reporthtml import HtmlReport
 
-    tally = Tally()
+    tally = Tally(facts.run.created_at)
     with contextlib.ExitStack() as files:
         page = files.enter_context(contextlib.closing(HtmlReport())) if html else None
         page_file = files.enter_context(_new(html)) if html else None
         lines = CsvReport(files.enter_context(_new(table))) if table else None
-        for row in map(row_of, registry.devices_of(facts.run.id)):
+        for found in registry.devices_of(facts.run.id):
+            row = row_of(found, facts.run)
             tally.add(row)
             if page:
                 page.add(row)
@@ -100,6 +117,8 @@ def _write(registry: Registry, facts: RunFacts, html: Path | None, table: Path |
 
 def _check_place(path: Path) -> None:
     """Raise Error where there is a file already, or no folder for it, before the work is done."""
+    if path == _STDOUT:
+        return
     if os.path.lexists(path):
         raise Error(f"{path} is there already", hint="name another file")
     if not path.parent.is_dir():
@@ -109,12 +128,21 @@ def _check_place(path: Path) -> None:
 @contextlib.contextmanager
 def _new(path: Path) -> Iterator[TextIO]:
     """A stream for the text of a new file, which is there whole when the context ends."""
+    if path == _STDOUT:
+        with _encoded(sys.stdout.buffer) as text:
+            yield text
+        return
     try:
-        with newfile.creating(path, _MODE) as stream:
-            text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-            try:
-                yield text
-            finally:
-                text.detach()  # which flushes it
+        with newfile.creating(path, _MODE) as stream, _encoded(stream) as text:
+            yield text
     except FileExistsError:
         raise Error(f"{path} is there already", hint="name another file") from None
+
+
+@contextlib.contextmanager
+def _encoded(stream: IO[bytes]) -> Iterator[TextIO]:
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    try:
+        yield text
+    finally:
+        text.detach()  # which flushes it

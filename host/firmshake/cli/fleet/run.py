@@ -122,11 +122,13 @@ def command(
     from firmshake.cli import fleetview
     from firmshake.fleet import sight
     from firmshake.fleet.station import Station, Wanted
+    from firmshake.registry.database import waits_told
 
     _check_usage(manifest, count, prefix, station, resume)
     _check_ports(named, station)
     fleet = project.load(folder)
     boardfiles.check(fleet)
+    click.get_current_context().with_resource(waits_told(_say))
     places, registry = opening.parts(fleet)
     run = read = None
     if resume:
@@ -140,7 +142,7 @@ def command(
         registry.reopen(run.id)
         wanted = Wanted(_jobs(fleet, via, timeout, force, named), jobs, timeout, station, wait_s)
         kind: Kind = "json" if as_json else "plain" if plain else "auto"
-        with _resumable(run), fleetview.view(kind, bell=bell) as view:
+        with _resumable(run), fleetview.view(kind, bell=bell) as view, waits_told(view.note):
             counter = _counter(opened, run, read)
             totals = _worked(Station(counter, wanted, view, sight.of(fleet, named)))
         done = totals.wanted is not None and totals.proved >= totals.wanted
@@ -149,6 +151,11 @@ def command(
     if not done:
         click.echo("what became of each board: firmshake fleet report", err=True)
         sys.exit(1)
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        click.echo(f"firmshake: {text}", err=True)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import click
 from firmshake.cli import parameters
 
 if TYPE_CHECKING:  # slow to load
+    from firmshake.registry import Registry
     from firmshake.registry.fleetrecord import RunRecord, Status
 
 
@@ -38,10 +40,25 @@ def command(number: int | None, folder: Path, as_json: bool) -> None:
     from firmshake.cli.fleet import statusview
 
     statusview.show(run, status, stages)
+    _tell_next(registry, run, status)
+
+
+def _tell_next(registry: Registry, run: RunRecord | None, status: Status) -> None:
+    """Say what to do where there is nothing yet, or nobody goes on with the run."""
+    if run is None:
+        click.echo("no run yet; begin one: firmshake fleet run MANIFEST, or --count N", err=True)
+    elif run.ended_at is None and not status.stations and registry.last_run() == run:
+        click.echo("the run is not finished; go on: firmshake fleet run --resume", err=True)
 
 
 def _fields(value: RunRecord | Status | None) -> dict[str, object]:
     if value is None:
         return {}
-    found: dict[str, object] = json.loads(json.dumps(asdict(value), default=str))
+    found: dict[str, object] = json.loads(json.dumps(asdict(value), default=_iso))
     return found
+
+
+def _iso(value: object) -> str:
+    """A moment, which is all that JSON does not know here, as ISO 8601."""
+    assert isinstance(value, datetime)
+    return value.isoformat()

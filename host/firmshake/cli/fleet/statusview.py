@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
+from firmshake.cli.fleet import watchview
 from firmshake.cli.terminal import terminal
 from firmshake.wording import printable
 
 if TYPE_CHECKING:
     from firmshake.registry.fleetrecord import RunRecord, Status
+    from firmshake.registry.record import Change
 
 _STYLES = {"proved": "green", "failed": "red", "written": "yellow", "issued": "yellow"}
 _CHANGES = 8
@@ -23,42 +22,51 @@ _CHANGES = 8
 _BAR = 40
 # what a device is in that has failed without a verdict: it was not done
 _NO_VERDICT = "(it was not finished)"
+_NONE = Text("none yet", "dim")
 
 
 def show(run: RunRecord | None, status: Status, stages: Mapping[str, int]) -> None:
     """Print the counts of all devices and of a run, what has failed, and what changed last."""
     console = terminal()
-    _show(console, "devices", status.devices)
+    parts = [("devices", _counted(status.devices) or [_NONE])]
     if run is not None:
-        wanted = "without an end" if run.wanted is None else f"{run.wanted:,} wanted"
-        ended = "" if run.ended_at is None else f", ended {run.ended_at:%Y-%m-%d %H:%M} UTC"
-        title = f"run {run.id}: {printable(run.name)}, {wanted}{ended}"
-        _show(console, title, status.slots)
-    if status.verdicts:
-        verdicts = {name or _NO_VERDICT: count for name, count in status.verdicts.items()}
-        _show(console, "failed, by verdict", verdicts)
-    if status.stations:
-        _show(console, "boards at work, by station", status.stations)
-    if stages:
-        title = "what boards said last: failures, by stage (firmshake fleet watch)"
-        _show(console, title, stages, bars=True)
-    for change in status.changes[:_CHANGES]:
-        verdict = f"  {printable(change.verdict)}" if change.verdict else ""
-        line = Text(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.device_id}  ")
-        line.append(change.state, _STYLES.get(change.state, ""))
-        console.print(line.append(verdict))
+        parts.append((_title(run), _counted(status.slots) or [_NONE]))
+    verdicts = {name or _NO_VERDICT: count for name, count in status.verdicts.items()}
+    parts.append(("failed, by verdict", _counted(verdicts)))
+    parts.append(("boards at work, by station", _counted(status.stations)))
+    bars = watchview.bars(stages, min(console.width // 2, _BAR), console.options.ascii_only)
+    title = "what boards said last: failures, by stage (firmshake fleet watch)"
+    parts.append((title, [Text(bar, "red") for bar in bars]))
+    parts.append(("last changes (UTC)", [_change(one) for one in status.changes[:_CHANGES]]))
+    for number, (title, lines) in enumerate(part for part in parts if part[1]):
+        _show(console, title, lines, is_first=number == 0)
 
 
-def _show(console: Console, title: str, counts: Mapping[str, int], *, bars: bool = False) -> None:
-    # above and not in the table, which would break it to its own width
-    console.print(Text(title, "bold"))
-    table = Table(box=box.SIMPLE, show_header=False)
-    table.add_column(justify="right")
-    table.add_column(overflow="fold")
-    if bars:
-        table.add_column(ratio=1)
-    most = max(counts.values(), default=0)
-    for name, count in counts.items():
-        bar = [ProgressBar(most, count, _BAR, complete_style="red")] if bars else []
-        table.add_row(f"{count:,}", Text(printable(name), _STYLES.get(name, "")), *bar)
-    console.print(table)
+def _title(run: RunRecord) -> str:
+    wanted = "without an end" if run.wanted is None else f"{run.wanted:,} wanted"
+    ended = "" if run.ended_at is None else f", ended {run.ended_at:%Y-%m-%d %H:%M} UTC"
+    return f"run {run.id}: {printable(run.name)}, {wanted}{ended}"
+
+
+def _show(console: Console, title: str, lines: Sequence[Text], is_first: bool) -> None:
+    """Print a part; who reads lines gets each whole."""
+    if not is_first:
+        console.print()
+    console.print(Text(title, "bold"), soft_wrap=True)
+    for line in lines:
+        console.print(Text("  ").append(line), soft_wrap=True)
+
+
+def _counted(counts: Mapping[str, int]) -> list[Text]:
+    numbers = [f"{count:,}" for count in counts.values()]
+    width = max(map(len, numbers), default=0)
+    return [
+        Text(f"{number:>{width}}  ").append(printable(name), _STYLES.get(name, ""))
+        for number, name in zip(numbers, counts, strict=True)
+    ]
+
+
+def _change(change: Change) -> Text:
+    line = Text(f"{change.at:%Y-%m-%d %H:%M:%S}  {change.device_id}  ")
+    line.append(change.state, _STYLES.get(change.state, ""))
+    return line.append(f"  {printable(change.verdict)}" if change.verdict else "")

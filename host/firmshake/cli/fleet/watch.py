@@ -74,8 +74,9 @@ def command(
         from firmshake.cli.fleet import watchview
 
         _tell_missing_right(fleet)
-        until = identity.certificate.not_valid_after_utc.astimezone()
-        title = f"{fleet.name}, until {until:%Y-%m-%d %H:%M}"
+        until = identity.certificate.not_valid_after_utc
+        zone = watchview.zone(until)
+        title = f"{fleet.name}, until {until.astimezone(zone):%Y-%m-%d %H:%M} {zone}"
         # Ctrl-C is the usual end; all that was heard is kept
         with (
             watchview.view(kind, terminal(), title) as view,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Self
 
 from rich import box
@@ -94,7 +94,8 @@ class Screen:
 
     def _table(self, room: int) -> Table:
         table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-        table.add_column("heard", no_wrap=True)
+        zone = watchview.zone(datetime.now(UTC))
+        table.add_column(f"heard, {zone}", no_wrap=True)
         table.add_column("device", no_wrap=True, overflow="ellipsis")
         table.add_column("last verdict", no_wrap=True, overflow="ellipsis")
         table.add_column("times", justify="right", no_wrap=True)
@@ -102,6 +103,7 @@ class Screen:
         for at, one in reversed(list(self._rows.values())[-room:]):
             style = "green" if one.verdict == READY else "red"
             why, _ = watchview.said(one)
-            cells = (f"{at.astimezone():%H:%M:%S}", one.device_id, Text(one.verdict, style))
+            heard = f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+            cells = (heard, one.device_id, Text(one.verdict, style))
             table.add_row(*cells, f"{one.count:,}" if one.verdict != READY else "", Text(why))
         return table

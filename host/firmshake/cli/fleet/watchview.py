@@ -7,7 +7,7 @@ import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import IO, TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -74,15 +74,20 @@ def bars(stages: Mapping[str, int], width: int = _WIDTH, ascii_only: bool = Fals
 def summary(counts: Counts) -> str:
     """Return how a watching goes, in a line."""
     parts = [
-        f"{counts.boards:,} boards heard",
+        f"{counts.boards:,} board{'s' * (counts.boards != 1)} heard",
         f"{counts.ready:,} without a failure",
-        f"{counts.messages:,} messages",
+        f"{counts.messages:,} message{'s' * (counts.messages != 1)}",
     ]
     if counts.refused:
         parts.append(f"{counts.refused:,} not believed")
     if counts.unknown:
         parts.append(f"{counts.unknown:,} of unknown devices")
     return ", ".join(parts)
+
+
+def zone(moment: datetime) -> timezone:
+    """Return the zone that this computer has at that moment; as text it is "UTC+02:00"."""
+    return timezone(moment.astimezone().utcoffset() or timedelta())
 
 
 class PlainLines:

@@ -133,13 +133,17 @@ def pace(totals: Totals, ended: bool = False) -> list[str]:
 
 def summary(totals: Totals, ended: bool = False) -> str:
     """How the run stands, or how it has ended, on one line."""
-    return ", ".join([progress(totals), *pace(totals, ended)])
+    return ", ".join([progress(totals, ended), *pace(totals, ended)])
 
 
-def progress(totals: Totals) -> str:
-    """Proved, wanted and failed on one line."""
+def progress(totals: Totals, ended: bool = False) -> str:
+    """Proved, wanted and failed on one line; in the end with what is counted."""
     of = "" if totals.wanted is None else f" of {totals.wanted}"
-    return f"{totals.proved}{of} proved, {totals.failed} failed"
+    if not ended:
+        return f"{totals.proved}{of} proved, {totals.failed} failed"
+    devices = "device" if (totals.wanted or totals.proved) == 1 else "devices"
+    boards = "board" if totals.failed == 1 else "boards"
+    return f"{totals.proved}{of} {devices} proved, {totals.failed} {boards} failed"
 
 
 def fit(text: str, width: int) -> str:
