@@ -14,7 +14,7 @@ from firmshake.repl.restarting import Restarted, restart
 
 CTRL_D = b"\x04"
 PROMPT = b"\r\n>>> "
-STARTS = b"soft reboot\r\n"
+STARTS = b"MPY: soft reboot\r\n"
 
 
 @pytest.fixture(autouse=True)

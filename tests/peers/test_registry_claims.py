@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from support.claiming import ISSUING, NOW, ask, finish, got, in_force, issue, pl
 from support.claimmodel import LEASE_S, Device, Lease, Model, Slot
 from support.postgres import Server
 
+from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.fleet.planned import Planned
 from firmshake.registry import Claim, ClaimLost, Refusal, Registry
@@ -169,6 +170,72 @@ def test_a_board_that_becomes_another_device_leaves_the_one_that_it_was(
     # its place in a run that has not ended is another board's
     assert registry.slots(first.id) == {"open": 1, "proved": 1}
     assert got(ask(registry, first, "u3")).device_id == "pump-1"
+
+
+def test_a_board_that_had_failed_and_is_another_device_now_does_not_go_back(
+    registry: Registry,
+) -> None:
+    first = plan(registry, Planned("pump-1"))
+    finish(registry, got(ask(registry, first, "u1")), "failed")
+    by_name(registry, "lamp", "u1")
+    assert refused(ask(registry, first, "u1")) == "other_device"
+    assert got(ask(registry, first, "u2")).device_id == "pump-1"
+
+
+def test_what_was_issued_since_and_never_written_does_not_hide_that_a_board_is_proved(
+    registry: Registry,
+) -> None:
+    finish(registry, got(ask(registry, plan(registry, Planned("pump-1")), "u1")), "proved")
+    claim = got(ask(registry, plan(registry, Planned("fan-1", "u1")), "u1"))
+    issue(registry, claim)
+    registry.release(claim, "open")
+    answer = ask(registry, plan(registry, Planned("any-1")), "u1")
+    assert refused(answer) == "other_device"
+    assert "pump-1" in answer.words
+
+
+def test_a_run_that_goes_on_wants_anew_what_a_board_has_left_meanwhile(
+    registry: Registry,
+) -> None:
+    planned = [Planned("pump-1"), Planned("x-{unique_id}"), Planned("pump-2")]
+    run = registry.plan("spring", "d1", "spring.csv", planned)
+    for name in ("u1", "u2", "u3"):
+        finish(registry, got(ask(registry, run, name)), "proved")
+    registry.end_run(run.id)
+    by_name(registry, "lamp-1", "u1")
+    by_name(registry, "lamp-2", "u2")
+    assert registry.slots(run.id) == {"proved": 3}
+    again = registry.plan("spring", "d1", "spring.csv", planned)
+    assert registry.slots(again.id) == {"open": 2, "proved": 1}
+    # what is named for its board has the new one's name
+    assert [got(ask(registry, again, name)).device_id for name in ("u4", "u5")] == [
+        "pump-1",
+        "x-u5",
+    ]
+
+
+def test_a_device_that_goes_on_elsewhere_keeps_what_its_board_never_had(
+    registry: Registry,
+) -> None:
+    by_name(registry, "gate", "u1")
+    # its key is in a file now: no board is told
+    elsewhere = ISSUING.issue("gate", now=datetime.now(UTC)).certificate
+    registry.record_issued("gate", elsewhere)
+    registry.set_state("gate", "written", serial_number=certificates.serial(elsewhere))
+    registry.set_state("gate", "proved")
+    by_name(registry, "lamp", "u1")
+    assert certificates.serial(elsewhere) in in_force(registry)
+    gate = registry.device("gate")
+    assert gate is not None
+    assert (gate.state, gate.unique_id) == ("proved", None)
+
+
+def by_name(registry: Registry, device_id: str, unique_id: str) -> None:
+    """Prove a board as the device that somebody named, outside any run."""
+    made = ISSUING.issue(device_id, now=datetime.now(UTC)).certificate
+    registry.record_issued(device_id, made, unique_id=unique_id)
+    registry.set_state(device_id, "written", unique_id=unique_id)
+    registry.set_state(device_id, "proved")
 
 
 def test_a_slot_whose_board_has_failed_goes_to_the_next(registry: Registry) -> None:

@@ -15,7 +15,7 @@ from firmshake.virtual import Faults, VirtualCircuitPython, child
 from firmshake.virtual.terminal import Terminal
 from firmshake.ways.repl import restarted
 
-PROGRAM = b"import time\nprint('begun')\nwhile True:\n    time.sleep(1)\n"
+PROGRAM = b"import time\nprint('begun')\nwhile True:\n    print('goes on')\n    time.sleep(0.1)\n"
 
 
 class Starting(VirtualCircuitPython):
@@ -77,8 +77,7 @@ def heard(port: Any, wanted: bytes) -> bytes:
 
 def test_what_it_is_sent_while_it_starts_is_lost_and_sent_again(starting: Starting) -> None:
     with serialport.open_port(starting.url) as port:
-        # it listens once a program of its own runs
-        read_until(port, b"begun")
+        read_until(port, b"goes on")
         starting.hold()
         change(starting)
         read_until(port, b"Reloading soon")
@@ -93,7 +92,7 @@ def test_one_that_does_not_answer_is_heard_from_its_own_start(tmp_path: Path) ->
     folder = tmp_path / "CIRCUITPY"
     with VirtualCircuitPython(drive=folder, files=files, faults=Faults(dead_repl=True)) as board:
         with serialport.open_port(board.url) as port:
-            read_until(port, b"begun")
+            read_until(port, b"goes on")
         change(board)
         with restarted(board.url) as opened:
             assert heard(opened, b"begun").startswith(b"code.py output:\r\n")

@@ -111,7 +111,7 @@ class Model:
         """Its board has become another device."""
         self.devices[name] = Device(changed=self.tick)
         for slot in self.slots:
-            if slot.device == name and slot.status == "proved" and not self.over:
+            if slot.device == name and slot.status != "held" and not self.over:
                 slot.status, slot.unique, slot.changed = "open", None, self.tick
 
     def claim(self, unique: str, kinds: Sequence[str]) -> tuple[int, str] | str:
@@ -132,7 +132,7 @@ class Model:
                 return n, own
         if self.rule and (self.most is None or len(self.slots) < self.most):
             return len(self.slots), own or self.fresh(unique)
-        if own and not self.rule and self.is_proved(own):
+        if not self.rule and any(map(self.is_proved, self.devices_of(unique))):
             return "other_device"
         n = self.free(unique, kinds)
         if n is None:
@@ -174,8 +174,11 @@ class Model:
         device = self.devices.get(slot.device, Device())
         return device.state in states and device.unique not in (None, unique)
 
+    def devices_of(self, unique: str) -> list[str]:
+        return [name for name, device in self.devices.items() if device.unique == unique]
+
     def own(self, unique: str) -> str | None:
-        mine = [(-d.changed, name) for name, d in self.devices.items() if d.unique == unique]
+        mine = [(-self.devices[name].changed, name) for name in self.devices_of(unique)]
         name = min(mine)[1] if mine else None
         return None if name in self.leases else name
 

@@ -16,6 +16,7 @@ from firmshake.registry import (
     fleetplan,
     fleetreport,
     fleetstatus,
+    leaving,
     numbering,
     unwritten,
 )
@@ -65,6 +66,7 @@ class Fleet:
                 values: dict[str, object] = {"slots": count, "wanted": count}
             else:
                 values = {"ended_at": None, "manifest": manifest}
+                leaving.reopen(connection, now, digest)
             changed = update(RUNS).where(RUNS.c.digest == digest).values(values)
             connection.execute(changed)
             planned_run = fleetreport.run_of(connection, RUNS.c.digest == digest)

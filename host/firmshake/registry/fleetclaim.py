@@ -55,9 +55,10 @@ def _choose(connection: Connection, asking: Asking) -> _Choice | Refusal:
     rule = connection.execute(select(RUNS.c.rule).where(RUNS.c.id == asking.run)).scalar()
     if rule is not None and _counted(connection, asking):
         return _made(connection, asking, rule, own)
-    if own and rule is None and _is_proved(connection, asking, own):
+    proved = _proved(connection, asking) if rule is None else None
+    if proved is not None:
         how = "to make it another device, name its unique id in the manifest"
-        return Refusal("other_device", f"it is {own} already, and stays that: {how}")
+        return Refusal("other_device", f"it is {proved} already, and stays that: {how}")
     slot = _free(connection, asking) or _given_up(connection, asking)
     if slot is None:
         return _refusal(connection, asking, rule)
@@ -118,17 +119,15 @@ def _own(connection: Connection, asking: Asking) -> str | None:
     return own
 
 
-def _is_proved(connection: Connection, asking: Asking, device_id: str) -> bool:
-    """Whether it is in the field by now, as far as anybody knows: with a certificate in force."""
+def _proved(connection: Connection, asking: Asking) -> str | None:
+    """The device that the board is in the field, as far as anybody knows."""
     in_force = exists().where(
-        CERTIFICATES.c.device_id == device_id,
+        CERTIFICATES.c.device_id == DEVICES.c.device_id,
         CERTIFICATES.c.revoked_at.is_(None),
         CERTIFICATES.c.not_after > asking.now,
     )
-    proved = (DEVICES.c.device_id == device_id, DEVICES.c.state == "proved")
-    return (
-        connection.execute(select(DEVICES.c.device_id).where(*proved, in_force)).first() is not None
-    )
+    proved = (DEVICES.c.unique_id == asking.unique_id, DEVICES.c.state == "proved", in_force)
+    return connection.execute(select(DEVICES.c.device_id).where(*proved)).scalar()
 
 
 def _slot_of(connection: Connection, asking: Asking, device_id: str) -> Row[Any] | None:

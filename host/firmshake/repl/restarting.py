@@ -21,7 +21,7 @@ _KNOCK = b"\r\x03\x03\x02"
 _CTRL_D = b"\x04"
 _PROMPT = b">>> "
 # MicroPython's word for a soft reset and CircuitPython's, and what the latter says at each start
-_ANEW = re.compile(rb"soft reboot\r\n|code\.py output:\r\n")
+_ANEW = re.compile(rb"(?:[A-Z]+: )?soft reboot\r\n|code\.py output:\r\n")
 
 # A program ends within a moment at Ctrl-C, and a board says at once that it starts anew
 _KNOCK_S = 0.5
