@@ -39,7 +39,7 @@ def _head(channel: object, limit_ms: int) -> bytes:
     """
     got = bytearray()
     one = bytearray(1)
-    while got[-4:] != b"\r\n\r\n" and got[-2:] != b"\n\n":  # RFC 9112, 2.2
+    while got[-3:] != b"\n\r\n" and got[-2:] != b"\n\n":  # RFC 9112, 2.2
         if len(got) > _HEAD_LIMIT:
             raise Failure("websocket", "bad_upgrade", {"detail": "an endless answer"})
         count = channel.stream.readinto(one)

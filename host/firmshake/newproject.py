@@ -13,6 +13,7 @@ from firmshake import (
     brokerconfig,
     fleetfile,
     fleettemplate,
+    interrupts,
     newfile,
     project,
     registrysetting,
@@ -137,10 +138,12 @@ def _staged(folder: Path, registry_url: str | None) -> Iterator[Path]:
     """
     is_moved = False
     try:
-        with staged(folder) as stage:
+        with contextlib.ExitStack() as calm, staged(folder) as stage:
             yield stage
             if registry_url is not None:
                 path = stage / REGISTRY_FILE
+                # from here on both are there, or an Error tells what is
+                calm.enter_context(interrupts.held())
                 moving.move(path, registry_url)
                 is_moved = True
                 path.unlink()

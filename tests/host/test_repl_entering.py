@@ -15,6 +15,10 @@ from firmshake.repl.rawrepl import Broken, OutOfMemory, RawRepl
 PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 BANNER = b"MicroPython v1.26.1 on 2025-09-11; Generic ESP32 module with ESP32\r\n"
 SOON_S = 0.3
+GPS = b"$GPGGA,081836,3751.65,S,14507.36,E*75\r\n"
+BLANK = b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\ninvalid header: 0xffffffff\r\n"
+BLANK_S3 = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\ninvalid header: 0xffffffff\r\n"
+OLD = b"ets Jun  8 2016 00:22:57\r\n\r\ninvalid header: 0xffffffff\r\n"
 
 
 def test_a_board_at_its_prompt_is_entered_and_says_what_it_is() -> None:
@@ -137,3 +141,14 @@ def test_junk_in_the_middle_is_told_apart_from_a_traceback() -> None:
 
     with pytest.raises(Broken):
         entered(rule).run("x = 1\n" * 20)
+
+
+@pytest.mark.parametrize("heard", [BLANK, BLANK_S3, OLD, BLANK[10:]])
+def test_a_chip_whose_flash_is_blank_is_a_board(heard: bytes) -> None:
+    *_, says = entering._diagnosis("/dev/none-such", heard, 1.0)
+    assert says == ""
+
+
+def test_what_is_like_no_board_is_quoted() -> None:
+    *_, says = entering._diagnosis("/dev/none-such", GPS, 1.0)
+    assert "$GPGGA" in says

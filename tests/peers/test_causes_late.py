@@ -58,6 +58,7 @@ SWITCH = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n"
     [
         (servers.answer(b"HTTP/1.1 404 Not Found\r\n\r\n"), "http_status"),
         (servers.answer(b"HTTP/1.1 403 Forbidden\n\n"), "http_status"),
+        (servers.answer(b"HTTP/1.1 403 Forbidden\nServer: x\n\r\n"), "http_status"),
         (servers.answer(b"\x20\x02\x00\x00"), "bad_upgrade"),
         (servers.answer(b"HTTP\r\n\r\n"), "bad_upgrade"),
         (upgraded(SWITCH + "Sec-WebSocket-Protocol: mqtt\r\n\r\n", accept=False), "bad_upgrade"),
@@ -67,7 +68,7 @@ SWITCH = "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: %s\r\n"
         (servers.hold, "timeout"),
     ],
     ids=[
-        *("404", "403 without CR", "no http", "no version", "accept"),
+        *("404", "403 without CR", "403 with one CR", "no http", "no version", "accept"),
         *("subprotocol", "no subprotocol", "closed", "silent"),
     ],
 )

@@ -115,7 +115,8 @@ def test_a_fresh_pico_that_no_line_takes_is_left_as_it_was(
         assert content(board) == before
 
         # the control: a line that takes it
-        (made.root / "line.csv").write_text("id,board\ngate-02,pico-w\n")
+        line = f"gate-02,pico-w,{board['unique_id']}"
+        (made.root / "line.csv").write_text(f"id,board,unique_id\n{line}\n")
         done = bench.run("run", "line.csv", "--json")
         assert done.returncode == 0, done.stderr + done.stdout
         assert content(board) != before

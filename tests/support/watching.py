@@ -93,6 +93,10 @@ class Watcher:
                 self._lines.put(json.loads(line))
         self._lines.put(None)
 
+    def read_out(self) -> None:
+        """Wait until all was read that a process has printed which is over."""
+        self._reader.join(LIMIT_S)
+
     def next(self, **wanted: object) -> dict[str, Any]:
         """The next object in which all of that is so; a note is meant by a part of its text."""
         seen: list[dict[str, Any]] = []
@@ -135,7 +139,9 @@ def watching(made: Project, *arguments: str) -> Iterator[Watcher]:
             pass_fds=[fd],
         )
     with process:
+        watch = Watcher(process)
         try:
-            yield Watcher(process)
+            yield watch
         finally:
             process.kill()
+            watch.read_out()

@@ -30,10 +30,10 @@ _SLOW_TO_LOAD = (
 for _name in _SLOW_TO_LOAD:
     with contextlib.suppress(ImportError):  # not on every system
         importlib.import_module(_name)
-with contextlib.suppress(Error):
+with contextlib.suppress(Error, OSError):
     bundle.agent_files()
-for _program in ("about", "survey"):
-    programs.program(_program)
+    for _program in ("about", "survey"):
+        programs.program(_program)
 # workers share what is there for as long as nobody writes to it
 gc.collect()
 gc.freeze()

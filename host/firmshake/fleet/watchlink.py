@@ -15,6 +15,7 @@ import random
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -91,7 +92,8 @@ class Link:
         self._count = 0
         # what came and was not acknowledged: its number in this connection, and which it is
         self._unsettled: list[tuple[int, int]] = []
-        self._again: set[int] = set()  # of earlier connections: the broker says it once more
+        # of earlier connections, and how often: the broker says it once more
+        self._again: Counter[int] = Counter()
         # whether the broker had kept the session, and for how long it does
         self._is_kept, self._kept_s = False, _KEPT_S
         self._why = ""
@@ -291,8 +293,8 @@ class Link:
             topic = ""
         payload = bytes(message.payload)
         which = hash((topic, payload))
-        if which in self._again:
-            self._again.discard(which)  # it waits to be kept, or is
+        if self._again[which] > 0:
+            self._again[which] -= 1  # it waits to be kept, or is
         else:
             self._heard(topic, payload)
         if message.qos:

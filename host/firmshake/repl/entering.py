@@ -30,6 +30,8 @@ _BANNER = re.compile(
     rb"(?:Adafruit )?(MicroPython|CircuitPython) (\S+) on [0-9-]{10}; ([^\r\n]*?) with ([^\r\n]+)"
 )
 
+# What an Espressif chip's ROM says when it starts: a board, whatever runs on it
+_CHIP = re.compile(rb"rst:0x|ESP-ROM:|invalid header: 0x|^ets [A-Z]", re.MULTILINE)
 # What ROMs print first: the ESP32's, and the later chips'
 _ROM = re.compile(rb"rst:0x[0-9a-f]+ \(")
 # and CircuitPython, whose own words are all that some boards print when they start
@@ -155,7 +157,7 @@ def _diagnosis(port: str, heard: bytes, limit_s: float) -> tuple[str, ...]:
     return (
         f"what runs on {port} does not answer as MicroPython or CircuitPython",
         "a program that never stops, or other firmware: write MicroPython through the boot loader",
-        f"it says {_last_line(heard)}",
+        "" if _CHIP.search(heard) else f"it says {_last_line(heard)}",
     )
 
 

@@ -160,11 +160,13 @@ def _probe(port: str, baud: int, watcher: Watcher) -> flash.Board:
 
 def _waits_for_download(port: Port) -> bool:
     """Whether the board says in time that it is in its boot loader."""
-    ends = time.monotonic() + PERSON_S
+    last = ends = time.monotonic() + PERSON_S
     for items in listen(port, Reader()):
         if any(isinstance(item, Output) and _WAITS in item.text for item in items):
             return True
-        if items:
+        if not all(isinstance(item, Output) for item in items):
+            ends = last  # it is a board: it speaks as our agent does
+        elif items:
             ends = min(ends, time.monotonic() + SPEAKS_S)
         if time.monotonic() > ends:
             break

@@ -87,7 +87,10 @@ def command(
 
 @contextlib.contextmanager
 def _alone(fleet: Project) -> Iterator[None]:
-    """Hold the project's place for one watcher; another computer's is put out by the broker."""
+    """Hold the project's place for one watcher; another computer's is put out by the broker.
+
+    So is another one here, where the broker's folder is another user's.
+    """
     from firmshake import exclusive
 
     with contextlib.ExitStack() as held:
@@ -98,6 +101,8 @@ def _alone(fleet: Project) -> Iterator[None]:
                 f"another fleet watch of {fleet.name} runs on this computer",
                 hint="let one run: its verdicts are in the registry, and fleet status shows them",
             ) from None
+        except OSError:
+            pass
         yield
 
 

@@ -276,10 +276,12 @@ class Watch:
         self.is_on = True
         self._out = out
         self._root = Path(board.settings["root"])
+        # before any program runs: what is written from then on is a change
+        self._seen = self._look()
 
     def run(self) -> None:
         """For ever."""
-        seen, changed_at = self._look(), None
+        seen, changed_at = self._seen, None
         while True:
             time.sleep(_LOOK_S)
             now = self._look()
