@@ -13,11 +13,11 @@ import pytest
 from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from support.servers import free_port
 
 from firmshake import boardfiles, brokerrenewal, climb, tools
 from firmshake.cli.ca import command
 from firmshake.errors import Error
-from firmshake.localbroker import free_port
 from firmshake.newproject import new_project, write_broker_certificate
 from firmshake.project import BROKER_FILE, Broker, Project, open_authority
 from firmshake.registry import Issued, Registry

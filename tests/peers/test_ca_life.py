@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from support.commands import FD, Done, run, snapshot
+from support.servers import free_port
 
 from firmshake import boardfiles, climb, project, tools
 from firmshake.ca.certificate import serial, serial_text
 from firmshake.ca.identity import Identity
-from firmshake.localbroker import free_port
 from firmshake.newproject import new_project
 from firmshake.project import Broker, Project
 from firmshake.registry import Registry

@@ -1,9 +1,7 @@
 """A project made by `init`, under the real mosquitto and the real OpenSSL."""
 
-import contextlib
 import os
 import pty
-import random
 import resource
 import signal
 import socket
@@ -15,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from support.servers import free_port
 
 from firmshake import tools
 from firmshake.ca import authority
@@ -31,17 +30,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _free_port() -> int:
-    """A port for a configuration file, from below those that systems give to clients."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    broker = Broker("127.0.0.1", _free_port(), "broker.example")
+    broker = Broker("127.0.0.1", free_port(), "broker.example")
     folder = tmp_path_factory.mktemp("init") / "greenhouse"
     return new_project(folder, broker=broker, passphrase=SECRET, now=_now())
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from support import desk
+from support.servers import free_port
 
 from firmshake import boardfiles, climb
 from firmshake.ca import certificate, profiles
-from firmshake.localbroker import free_port
 from firmshake.newproject import new_project
 from firmshake.project import Broker, open_authority
 

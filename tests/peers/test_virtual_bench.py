@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from support import desk
 from support.boardtools import console, done, wait_until
+from support.servers import free_port
 
 from firmshake import uf2
 from firmshake.boards import bench
@@ -165,8 +166,8 @@ def test_the_flash_of_each_is_kept_where_that_is_asked_for(tmp_path: Path) -> No
 
 def test_a_board_that_cannot_be_had_ends_them_all(tmp_path: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
+        port = free_port()
+        taken.bind(("127.0.0.1", port))
         with virtual("--boards", 3, "--port", port - 1) as run:
             _, complaint = run.communicate(timeout=PATIENCE_S)
     assert run.returncode == 1

@@ -15,7 +15,7 @@ from typing import Any
 from firmshake import boardfiles, bundle, image, partitions, project, provision
 from firmshake.ca.authority import Authority
 from firmshake.event import Event, Output
-from firmshake.localbroker import LocalBroker, free_port
+from firmshake.localbroker import LocalBroker
 from firmshake.newproject import new_project
 from firmshake.ownregistrar import OwnRegistrar
 from firmshake.project import Broker, Project, Wifi
@@ -23,6 +23,7 @@ from firmshake.registry import Registry
 from firmshake.virtual import standin_firmware
 from firmshake.ways.choose import Wish
 from firmshake.ways.way import Watcher
+from support.servers import free_port
 
 PASSPHRASE = b"correct horse battery"
 SHED = Wifi("shed", "the shed's password")
