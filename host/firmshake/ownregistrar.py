@@ -90,8 +90,7 @@ class OwnRegistrar:
         self.registry.withdraw([serial_number])
 
     def written(self, device_id: str, serial_number: str, unique_id: str | None) -> Sequence[str]:
-        device = self.registry.device(device_id)
-        if device is not None and device.state in ("written", "proved"):
+        if self.registry.state(device_id) in ("written", "proved"):
             return []  # nothing was issued since: it is on the books
         return self.registry.set_state(
             device_id,

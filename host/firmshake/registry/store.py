@@ -176,6 +176,12 @@ class Registry(Queries, Deliveries, Fleet):
             row = connection.execute(query).mappings().first()
         return None if row is None else device_of(row)
 
+    def state(self, device_id: str) -> str | None:
+        """Return the state that `device_id` is in, one of STATES, or None where it is not known."""
+        query = select(DEVICES.c.state).where(DEVICES.c.device_id == device_id)
+        with self._database.transaction(READ) as connection:
+            return connection.execute(query).scalar()
+
     def device_on(self, unique_id: str) -> str | None:
         """Return the id of the device that the board with this unique id was last, or None."""
         query = (
