@@ -262,7 +262,8 @@ def test_the_power_may_go_at_any_moment(tmp_path: Path, kind: str) -> None:
         rest, err = process.communicate()
         assert err == ""
         told = max([told, *(int(line) for line in rest.split()[:-1])])
-    assert told > 120
+    # on FAT the numbers begin anew where the file is lost
+    assert kind == "fat" or told > 120
     flash.to_the_end("again", 3)
     assert len(json.loads(flash.to_the_end("again", 0)[0])) >= 3
 
