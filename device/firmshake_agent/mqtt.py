@@ -21,7 +21,7 @@ _CONNACK = {
 _SHORT_S = 0.05
 _LONG_S = 1
 _NEVER_S = 3600  # the link keeps the time limits: MiniMQTT's own forget why
-_PROBE_MS = 2000
+_PROBE_MS = 5000  # there is a verdict without it
 _PUBACK_MS = 5000  # a broker that takes longer is asked another time
 
 

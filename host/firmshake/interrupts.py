@@ -40,26 +40,43 @@ def taken() -> Iterator[None]:
 
     One that was ignored before (nohup, a shell's background job) still is.
     """
+    is_lost = False
+    again: list[threading.Timer] = []
+
+    def come_again(number: int) -> None:
+        again.append(threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number)))
+        again[-1].start()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
+        if is_lost:  # a slow machine is not yet out of there
+            come_again(number)
+            return
         # what is cleaned up now is not to be interrupted again
         _handle(_ignore)
         raise Interrupted(number)
 
     def lost(unraisable: sys.UnraisableHookArgs) -> None:
         # raised where Python can't raise, as in a finaliser: it comes again, a moment later
+        nonlocal is_lost
         if not isinstance(unraisable.exc_value, Interrupted):
             hook(unraisable)
             return
+        is_lost = True
         _handle(interrupt)
-        again = (os.getpid(), unraisable.exc_value.number)
-        threading.Timer(_AGAIN_S, os.kill, again).start()
+        come_again(unraisable.exc_value.number)
+        is_lost = False
 
     before, hook = _handle(interrupt), sys.unraisablehook
     sys.unraisablehook = lost
     try:
         yield
     finally:
+        # none comes when its handler is gone
+        _handle(_ignore)
+        for timer in again:
+            timer.cancel()
+            if timer.is_alive():
+                timer.join()
         sys.unraisablehook = hook
         _restore(before)
 

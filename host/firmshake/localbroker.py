@@ -16,8 +16,10 @@ from firmshake import interrupts, tools
 from firmshake.errors import Error
 
 LOG = "mosquitto.log"
-_START_S = 20.0
-_STOP_S = 5.0
+# either takes a moment, and long on a computer that is busy
+_START_S = 60.0
+# one that is killed has not written down what it keeps for its clients
+_STOP_S = 30.0
 
 # Below the ports that Linux and macOS give to clients: one of those could take a port while the
 # broker is not there to hold it

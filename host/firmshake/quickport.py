@@ -21,6 +21,7 @@ import serial.urlhandler.protocol_rfc2217
 from serial import rfc2217
 from serial.serialutil import Timeout
 
+from firmshake.serialport import ANSWER_SECONDS
 from firmshake.telnet import Filter
 
 _READ = 65536
@@ -65,6 +66,11 @@ class QuickPort(rfc2217.Serial):  # type: ignore[misc]
         self._filter = Filter(self)
         self._agreed = None
         super().open()
+
+    def from_url(self, url: str) -> Any:
+        """Of pyserial, when it opens the port: host and port in a URL, which may set a limit."""
+        self._network_timeout = ANSWER_SECONDS
+        return super().from_url(url)
 
     def take(self, seconds: float | None) -> None:
         """Take what comes within so many seconds. Raises SerialException where the port is lost."""

@@ -153,3 +153,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def plural(count: int, what: str) -> str:
+    """Return what a thing is called behind a number: "board" after 1, "boards" after others."""
+    return what if count == 1 else f"{what}s"

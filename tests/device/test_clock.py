@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.servers import free_port
 
 from firmshake_agent import causes, clock
 from firmshake_agent.failure import Failure
@@ -21,6 +22,7 @@ TODAY = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp())
 FLOOR = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 WOKE = int(datetime(2000, 1, 1, tzinfo=UTC).timestamp())
 EARLIEST = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
+PATIENCE_S = 60  # seconds
 
 
 def packet(
@@ -52,7 +54,8 @@ class Board:
     def exchange(self, host: str, port: int, request: bytes, limit_ms: int) -> bytes:
         self.asked.append((host, port))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(limit_ms / 1000)
+            # each of these servers answers, or its port is closed: nothing is waited for in vain
+            sock.settimeout(PATIENCE_S)
             sock.connect((host, port))  # so that a refusal is heard
             sock.send(request)
             return sock.recv(512)
@@ -104,9 +107,7 @@ def server(answer: bytes) -> Iterator[tuple[str, list[bytes]]]:
 
 def nowhere() -> str:
     """A port of loopback that nothing listens on: the answer is an ICMP error, not silence."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 def settle(board: Board, settings: Settings) -> tuple[clock.Clock, Warnings]:

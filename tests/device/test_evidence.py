@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
-from support import handshake, pki, servers, smallbroker
+from support import handshake, pace, pki, servers, smallbroker
 from support.handshake import observe, server_context
 from support.pki import LATER, LONG_AGO, NOW
 from support.source import Source
@@ -140,7 +140,7 @@ def test_of_several_addresses_the_first_that_answers_is_taken() -> None:
         found = runtime.resolve("127.0.0.1", port)
         closed = runtime.resolve("127.0.0.1", servers.free_port())
         wrong = [("192.0.2.1", closed[0][1])]
-        sock, address = network.connect(runtime, settled(), [*wrong, *found], 1000)
+        sock, address = network.connect(runtime, settled(), [*wrong, *found], pki.LIMIT_MS)
         sock.close()
     assert address == "127.0.0.1"
 
@@ -224,10 +224,22 @@ def test_tls_where_something_else_answers(data: bytes) -> None:
 # the whole road, against real servers
 
 
-def climbed(port: int, files: dict[str, bytes] | None = None, **changes: object) -> Failure:
-    """How a climb on CPython ended."""
-    source = Source(pki.settings(port, **changes), files or handshake.fleet().files())
-    climb = Climb(Runtime(), Silent(), source)
+class Brief(Climb):
+    """A climb that waits for its verdict no longer than it has to."""
+
+    def __init__(self, source: Source, verdict: str) -> None:
+        super().__init__(Runtime(), Silent(), source)
+        self._brief, self._limit_ms = pace.brief(verdict)
+
+    def _begin(self, stage: str) -> None:
+        super()._begin(stage)
+        if stage == self._brief:
+            self.identity.limit_ms = self._limit_ms
+
+
+def climbed(port: int, verdict: str = "", **changes: object) -> Failure:
+    """How a climb on CPython ended, `verdict` as it should."""
+    climb = Brief(Source(pki.settings(port, **changes), handshake.fleet().files()), verdict)
     try:
         with pytest.raises(Failure) as raised:
             climb.up()
@@ -281,7 +293,7 @@ def test_a_refused_server_is_described_also_where_its_certificate_is_encrypted(
 )
 def test_mqtt(handle: servers.Handler, cause: str) -> None:
     with servers.tls(server_context("1.2", clients=handshake.fleet()), handle) as port:
-        failed = climbed(port, limit_ms=pki.limit_ms(cause))
+        failed = climbed(port, f"mqtt/{cause}")
     assert explained(failed) == f"mqtt/{cause}"
 
 
@@ -313,5 +325,5 @@ def close_after(count: int) -> servers.Handler:
 )
 def test_subscribe(handle: Callable[[], servers.Handler], cause: str) -> None:
     with servers.tls(server_context("1.2", clients=handshake.fleet()), handle()) as port:
-        failed = climbed(port, limit_ms=pki.limit_ms(cause))
+        failed = climbed(port, f"subscribe/{cause}")
     assert explained(failed) == f"subscribe/{cause}"

@@ -22,6 +22,8 @@ from firmshake_agent.failure import Failure
 from firmshake_agent.line import parse_line
 from firmshake_agent.recorder import KEPT, MESSAGE, MOST_WRITES, SIZE, SLOT, Recorder
 
+# what hypothesis would have against these tests: the file is begun anew by each example
+UNFIT = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 NOW = 1795132800
 HOUR_MS = 3600000
 GOOD_CLOCK = SimpleNamespace(doubtful=False)
@@ -241,7 +243,7 @@ def test_there_is_a_last_write(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 # a file that is damaged, and one that cannot be written
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=UNFIT)
 @given(data=st.data())
 def test_whatever_the_file_holds_the_next_failure_is_recorded(path: Path, data: Any) -> None:
     path.unlink(missing_ok=True)
@@ -458,7 +460,7 @@ def test_nothing_that_goes_wrong_in_it_is_the_sessions_fault(path: Path) -> None
     values=st.lists(st.text(max_size=90), min_size=26, max_size=26),
     device=st.text("abcdefghijklmnopqrstuvwxyz-.", min_size=1, max_size=64),
 )
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=UNFIT)
 def test_whatever_the_evidence_a_message_is_no_longer_than_it_may_be(
     path: Path, values: list[str], device: str
 ) -> None:

@@ -172,7 +172,7 @@ def test_a_connection_that_is_held_does_not_hold_up_the_end() -> None:
         ports.hold(connection)
 
     found = ports.Ports("127.0.0.1")
-    with socket.create_connection(("127.0.0.1", found.open(greet)), 5) as connection:
+    with socket.create_connection(("127.0.0.1", found.open(greet)), 60) as connection:
         assert connection.recv(1) == b"x"
         found.close()
         assert connection.recv(1) == b""

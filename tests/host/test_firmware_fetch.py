@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import firmwares
+from support.servers import free_port
 
 from firmshake.boards.table import BOARDS, CIRCUITPYTHON, MICROPYTHON, RUNTIMES, by_name
 from firmshake.errors import Error
@@ -200,8 +201,8 @@ def test_a_site_that_hangs_up_in_the_middle_is_told(store: Store) -> None:
 
 
 def test_without_a_network_there_is_one_clear_line(store: Store) -> None:
-    with firmwares.site(FILES) as server:
-        pass  # its port is free again
+    server = firmwares.Site({}, {})
+    server.url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(Error, match="cannot be reached: connection refused") as caught:
         got(store, server)
     assert "firmshake firmware add FILE" in caught.value.hint

@@ -17,6 +17,7 @@ import pytest
 from support import hands
 
 from firmshake import flash, inherited
+from firmshake.fleet import crew as module
 from firmshake.fleet import message
 from firmshake.fleet.crew import Crew, Dead, Hand, Work
 from firmshake.fleet.message import Nonsense
@@ -141,6 +142,12 @@ def end_of(crew: Crew, hand: Hand) -> Exception:
     raise TimeoutError
 
 
+def is_gone(hand: Hand) -> bool:
+    """Whether it is dead, and not only dying: who was let be sleeps for ten times as long."""
+    hand.process.join(LIMIT_S)
+    return not hand.process.is_alive()
+
+
 @pytest.mark.parametrize(
     ("other", "kind"),
     [(hands.greedy, Nonsense), (hands.boundless, Nonsense), (hands.silent, Dead)],
@@ -150,7 +157,7 @@ def test_a_worker_that_is_no_use_is_found_out(job: Job, other: Work, kind: type)
         hand = crew.hire(job)
         assert isinstance(end_of(crew, hand), kind)
         crew.dismiss(hand)
-        assert not hand.process.is_alive()
+        assert is_gone(hand)
 
 
 def test_one_that_stops_half_way_holds_up_nobody_else(job: Job) -> None:
@@ -166,11 +173,15 @@ def test_one_that_stops_half_way_holds_up_nobody_else(job: Job) -> None:
         good.send({"device_id": "a"})
         assert until_heard(crew, good) == [{"tell": "heard", "answer": {"device_id": "a"}}]
         assert bad.hear() == []
-    assert not bad.process.is_alive()
-    assert not good.process.is_alive()
+    assert is_gone(bad)
+    assert is_gone(good)
 
 
-def test_a_worker_that_is_killed_is_told_from_one_that_breaks(job: Job) -> None:
+def test_a_worker_that_is_killed_is_told_from_one_that_breaks(
+    job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # how it ended is told by a third process, which may be slow
+    monkeypatch.setattr(module, "_LINGER_S", LIMIT_S)
     with Crew(hands.broken) as crew:
         hand = crew.hire(job)
         assert until_heard(crew, hand) == [{"tell": "last"}]

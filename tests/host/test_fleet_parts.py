@@ -266,4 +266,4 @@ def test_a_process_ends_when_the_one_that_holds_its_line_does() -> None:
         assert process.stdout.readline() == b"on\n"
         assert process.poll() is None
         os.close(ours)
-        assert process.wait(20) != 0
+        assert process.wait(60) != 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from fuzz.targets import filesystems as target
 from hypothesis import given
 from hypothesis import strategies as st
 from support import desk, uf2
-from support.pki import NOW, fleet
+from support.pki import fleet
 
 from firmshake import image, partitions
 from firmshake import uf2 as reader
@@ -46,8 +47,9 @@ WHOLE = filesystem_of()
 
 
 def look(data: bytes, name: str = "image.bin") -> Thing:
-    desk_ = Desk(NOW, lambda what: None)
-    return relations.related([recognise.look(data, name, desk_)], NOW)[0]
+    now = datetime.now(UTC)
+    desk_ = Desk(now, lambda what: None)
+    return relations.related([recognise.look(data, name, desk_)], now)[0]
 
 
 def causes(thing: Thing, severity: str = "") -> list[str]:

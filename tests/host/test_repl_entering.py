@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import serial
-from support.rote import wire
+from support.rote import by_looks, wire
 
 from firmshake.errors import Error
 from firmshake.repl import entering
@@ -19,6 +19,12 @@ GPS = b"$GPGGA,081836,3751.65,S,14507.36,E*75\r\n"
 BLANK = b"rst:0x1 (POWERON_RESET),boot:0x13 (SPI_FAST_FLASH_BOOT)\r\ninvalid header: 0xffffffff\r\n"
 BLANK_S3 = b"ESP-ROM:esp32s3-20210327\r\nBuild:Mar 27 2021\r\ninvalid header: 0xffffffff\r\n"
 OLD = b"ets Jun  8 2016 00:22:57\r\n\r\ninvalid header: 0xffffffff\r\n"
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board by rote answers at once or never."""
+    by_looks(monkeypatch)
 
 
 def test_a_board_at_its_prompt_is_entered_and_says_what_it_is() -> None:

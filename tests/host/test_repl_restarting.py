@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import serial
-from support.rote import wire
+from support.rote import by_looks, wire
 
 from firmshake.errors import Error
-from firmshake.repl import restarting
 from firmshake.repl.restarting import Restarted, restart
 
 CTRL_D = b"\x04"
@@ -20,9 +19,7 @@ STARTS = b"MPY: soft reboot\r\n"
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board by rote answers at once or never."""
-    monkeypatch.setattr(restarting, "_KNOCK_S", 0.02)
-    monkeypatch.setattr(restarting, "_SAYS_S", 0.02)
-    monkeypatch.setattr(restarting, "_LIMIT_S", 0.1)
+    by_looks(monkeypatch)
 
 
 def restarted(rule: Callable[[bytes], bytes]) -> tuple[bytes, bytes]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.boardtools import console, read_until, settled
 from support.commands import run
 
 from firmshake.boards import ask, discover
@@ -20,18 +20,28 @@ PATIENCE_S = 60
 MAC = "24:0a:c4:12:34:56"
 
 
-def asked(port: str) -> Row:
-    (row,) = discover.rows([Port(port)], [])
+def asked(url: str) -> Row:
+    # pyserial's own limit for an acknowledgement is 3 s, in esptool too
+    (row,) = discover.rows([Port(f"{url}?timeout={PATIENCE_S}")], [])
     assert row.state == "unknown"
     return ask.of(row)
 
 
 @pytest.fixture
 def board() -> Iterator[VirtualBoard]:
+    """A board at its prompt."""
     with VirtualBoard() as board:
+        settled(board.url)
         yield board
 
 
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take its time with an answer that comes."""
+    monkeypatch.setattr(ask, "REPL_S", PATIENCE_S)
+
+
+@pytest.mark.usefixtures("answers")
 def test_micropython_says_what_it_is(board: VirtualBoard) -> None:
     row = asked(board.url)
     assert (row.state, row.unique_id, row.chips) == ("micropython", MAC, ("ESP32",))
@@ -41,27 +51,27 @@ def test_micropython_says_what_it_is(board: VirtualBoard) -> None:
 
 
 COUNTS = """
+import time
 try:
     n = int(open("/count").read())
 except OSError:
     n = 0
 with open("/count", "w") as file:
     file.write(str(n + 1))
+# to whoever opens the port, at whatever time
+while True:
+    print("start", n + 1)
+    time.sleep_ms(50)
 """
 
 
+@pytest.mark.usefixtures("answers")
 def test_what_ran_before_is_started_again(board: VirtualBoard) -> None:
-    with connected(board.url) as repl:
+    with connected(board.url, limit_s=PATIENCE_S) as repl:
         repl.run(f"with open('/main.py', 'w') as file: file.write({COUNTS!r})")
     asked(board.url)
-    deadline = time.monotonic() + PATIENCE_S
-    while starts(board) != "1":
-        assert time.monotonic() < deadline
-
-
-def starts(board: VirtualBoard) -> str:
-    with connected(board.url, may_reset=False) as repl:
-        return repl.execute("print(open('/count').read(), end='')").out
+    with console(board.url) as port:
+        read_until(port, b"start 1\r\n")
 
 
 def test_a_blank_board_is_asked_through_its_boot_loader() -> None:
@@ -86,9 +96,9 @@ def test_a_board_with_a_dead_repl_is_asked_through_its_boot_loader() -> None:
 
 
 def test_a_port_that_nobody_serves_is_a_row_that_says_so(board: VirtualBoard) -> None:
-    url = board.url
-    board.close()
-    row = asked(url)
+    # it keeps its number, which after its end might be another one's
+    board.unplug()
+    row = asked(board.url)
     assert (row.state, row.unique_id) == ("unknown", None)
     assert "nothing serves a port" in row.note
 
@@ -98,6 +108,7 @@ def test_a_busy_port_is_left_alone(board: VirtualBoard) -> None:
     assert ask.of(row) == row
 
 
+@pytest.mark.usefixtures("answers")
 def test_a_pico_in_bootsel_is_its_drive_and_later_its_repl(tmp_path: Path) -> None:
     drive = tmp_path / "RPI-RP2"
     with VirtualPico(drive=drive, blank=True):
@@ -109,6 +120,7 @@ def test_a_pico_in_bootsel_is_its_drive_and_later_its_repl(tmp_path: Path) -> No
     assert row["boards"] == ["pico-w"]
 
 
+@pytest.mark.usefixtures("answers")
 def test_the_command_asks_a_port_only_on_request(board: VirtualBoard) -> None:
     before = run("boards", board.url)
     assert "--probe" in before.err

@@ -91,7 +91,7 @@ def _ca(made: Project, name: str, *words: object, secrets: tuple[bytes, ...] = (
 
 def _issue(made: Project, device_id: str, secret: bytes = PHRASE) -> Identity:
     """What provisioning does: a certificate for a board, in the registry."""
-    identity = project.open_authority(made, secret).issue(device_id, now=NOW)
+    identity = project.open_authority(made, secret).issue(device_id, now=datetime.now(UTC))
     Registry.open(made.registry_path).record_issued(device_id, identity.certificate)
     return identity
 
@@ -163,7 +163,7 @@ def test_a_revoked_intermediate_locks_out_its_boards_and_what_its_thief_signs_an
     old = _issue(made, "old")
     _ca(made, *RENEW, secrets=(PHRASE,) * 2)
     mosquitto.reload()
-    new, forged = _issue(made, "new"), stolen.issue("new", now=NOW)
+    new, forged = _issue(made, "new"), stolen.issue("new", now=datetime.now(UTC))
     assert [_climb(made, one, "new") for one in (new, forged)] == [READY, READY]
     words = ("--root-passphrase-fd", FD, serial(stolen.certificate))
     _ca(made, *REVOKE, *words, secrets=(PHRASE,) * 2)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from support import netns, pki, servers
+from support import netns, pace, pki, servers
 from support.broker import mosquitto
 from support.pki import ALWAYS, DEVICE, LATER, LONG_AGO, NOW, Fleet
 
@@ -39,6 +39,12 @@ def go(
 ) -> Verdict:
     """One climb on MicroPython."""
     return climb.run(pki.settings(port, **changes), files or fleet.files())
+
+
+def go_for(fleet: Fleet, port: int, verdict: str) -> Verdict:
+    """One climb on MicroPython; where that verdict is known by waiting, it comes soon."""
+    within = pace.within(pace.waiting(verdict, pki.LIMIT_MS))
+    return climb.run(pki.settings(port), fleet.files(), within=within)
 
 
 @BOTH
@@ -137,7 +143,7 @@ def test_nothing_listens(fleet: Fleet) -> None:
 
 def test_packets_are_dropped(fleet: Fleet) -> None:
     with servers.full_port() as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "tcp/timeout"
+        assert go_for(fleet, port, "tcp/timeout").verdict == "tcp/timeout"
 
 
 def test_no_route(fleet: Fleet) -> None:
@@ -146,9 +152,12 @@ def test_no_route(fleet: Fleet) -> None:
     assert verdict.verdict == "tcp/unreachable"
 
 
-def test_reset_at_once(fleet: Fleet) -> None:
+@pytest.mark.parametrize("runtime", climb.RUNTIMES)
+def test_reset_at_once(fleet: Fleet, runtime: str) -> None:
+    within = pace.within(pace.SETTLING)
     with servers.tcp(servers.reset) as port:
-        assert go(fleet, port).verdict == "tcp/reset"
+        verdict = climb.run(pki.settings(port), fleet.files(), runtime=runtime, within=within)
+    assert verdict.verdict == "tcp/reset"
 
 
 # tls.client_hello: what answers is not TLS
@@ -180,8 +189,9 @@ def test_something_else_that_speaks(fleet: Fleet) -> None:
     ],
 )
 def test_no_answer_to_the_hello(fleet: Fleet, handle: servers.Handler, cause: str) -> None:
+    verdict = f"tls.client_hello/{cause}"
     with servers.tcp(handle) as port:
-        assert go(fleet, port, limit_ms=pki.limit_ms(cause)).verdict == f"tls.client_hello/{cause}"
+        assert go_for(fleet, port, verdict).verdict == verdict
 
 
 # tls.server_hello
@@ -360,7 +370,7 @@ def test_broker_that_closes_at_connect(fleet: Fleet, tmp_path: Path, version: st
 def test_broker_that_keeps_silent(fleet: Fleet, tmp_path: Path, version: str) -> None:
     made = servers.context(fleet.broker, tmp_path, version=version, clients=clients(fleet))
     with servers.tls(made, servers.hold) as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "mqtt/timeout"
+        assert go_for(fleet, port, "mqtt/timeout").verdict == "mqtt/timeout"
 
 
 def test_a_web_server_behind_tls(fleet: Fleet, tmp_path: Path) -> None:
@@ -375,7 +385,7 @@ def test_a_web_server_behind_tls(fleet: Fleet, tmp_path: Path) -> None:
 def test_an_acl_without_the_boards_own_topics(fleet: Fleet, tmp_path: Path) -> None:
     acl = "pattern readwrite elsewhere/%u/#\n"
     with mosquitto(tmp_path, fleet.broker, clients(fleet), acl=acl) as port:
-        verdict = go(fleet, port, limit_ms=pki.WAITING_MS)
+        verdict = go_for(fleet, port, "subscribe/no_echo")
     assert verdict.verdict in ("subscribe/denied", "subscribe/no_echo")
 
 
@@ -388,4 +398,4 @@ def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
 def test_no_echo(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.answer(CONNACK, SUBACK_OF_FIRST)) as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "subscribe/no_echo"
+        assert go_for(fleet, port, "subscribe/no_echo").verdict == "subscribe/no_echo"

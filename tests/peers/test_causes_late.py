@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from support import pki, servers
+from support import pace, pki, servers
 from support.broker import mosquitto
 from support.pki import Fleet
 
@@ -76,10 +76,12 @@ def test_an_upgrade_that_fails(
     fleet: Fleet, tmp_path: Path, runtime: str, handle: servers.Handler, cause: str
 ) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
+    expected = f"websocket/{cause}"
+    within = pace.within(pace.waiting(expected, pki.LIMIT_MS))
     with servers.tls(made, handle) as port:
-        settings = pki.settings(port, transport="wss", limit_ms=pki.limit_ms(cause))
-        verdict = climb.run(settings, fleet.files(), runtime=runtime)
-    assert verdict.verdict == f"websocket/{cause}"
+        settings = pki.settings(port, transport="wss")
+        verdict = climb.run(settings, fleet.files(), runtime=runtime, within=within)
+    assert verdict.verdict == expected
 
 
 def by_version(answer3: bytes, answer5: bytes) -> servers.Handler:

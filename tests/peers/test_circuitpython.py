@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from support import circuitpython, pki, servers
+from support import circuitpython, pace, pki, servers
 from support.broker import mosquitto
 from support.pki import ALWAYS, DEVICE, LATER, LONG_AGO, NOW, Fleet
 from support.smallbroker import broker as small_broker
@@ -52,6 +52,12 @@ def go(
     """One climb of the shape."""
     settings = pki.settings(port, **changes)
     return circuitpython.run(settings, files or fleet.files(), has_time=has_time)
+
+
+def go_for(fleet: Fleet, port: int, verdict: str) -> Verdict:
+    """One climb of the shape; where that verdict is known by waiting, it comes soon."""
+    before = pace.waiting(verdict, pki.LIMIT_MS)
+    return circuitpython.run(pki.settings(port), fleet.files(), before=before)
 
 
 def go_to(fleet: Fleet, folder: Path, broker: Identity, **changes: object) -> Verdict:
@@ -159,12 +165,13 @@ def test_a_name_that_does_not_resolve(fleet: Fleet) -> None:
 
 def test_packets_are_dropped(fleet: Fleet) -> None:
     with servers.full_port() as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "tcp/timeout"
+        assert go_for(fleet, port, "tcp/timeout").verdict == "tcp/timeout"
 
 
 def test_reset_at_once(fleet: Fleet) -> None:
     with servers.tcp(servers.reset) as port:
-        assert go(fleet, port).verdict == "tcp/reset"
+        verdict = circuitpython.run(pki.settings(port), fleet.files(), before=pace.SETTLING)
+    assert verdict.verdict == "tcp/reset"
 
 
 # tls.client_hello
@@ -200,8 +207,9 @@ def test_a_server_that_speaks_first(fleet: Fleet) -> None:
     ],
 )
 def test_no_answer_to_the_hello(fleet: Fleet, handle: servers.Handler, cause: str) -> None:
+    verdict = f"tls.client_hello/{cause}"
     with servers.tcp(handle) as port:
-        assert go(fleet, port, limit_ms=pki.limit_ms(cause)).verdict == f"tls.client_hello/{cause}"
+        assert go_for(fleet, port, verdict).verdict == verdict
 
 
 # tls.server_hello
@@ -434,7 +442,7 @@ def test_broker_that_closes_at_connect(fleet: Fleet, tmp_path: Path) -> None:
 def test_broker_that_keeps_silent(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.hold) as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "mqtt/timeout"
+        assert go_for(fleet, port, "mqtt/timeout").verdict == "mqtt/timeout"
 
 
 def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
@@ -446,7 +454,7 @@ def test_a_suback_that_denies(fleet: Fleet, tmp_path: Path) -> None:
 def test_no_echo(fleet: Fleet, tmp_path: Path) -> None:
     made = servers.context(fleet.broker, tmp_path, clients=clients(fleet))
     with servers.tls(made, servers.answer(CONNACK, SUBACK_OF_FIRST)) as port:
-        assert go(fleet, port, limit_ms=pki.WAITING_MS).verdict == "subscribe/no_echo"
+        assert go_for(fleet, port, "subscribe/no_echo").verdict == "subscribe/no_echo"
 
 
 # websocket, whose digest has another name there

@@ -69,7 +69,7 @@ def port(fleet: Fleet, tmp_path: Path) -> Iterator[int]:
         {{cacertfile, "{folder}/ca.crt"}},
         {{verify, verify_peer}}, {{fail_if_no_peer_cert, true}}, {{depth, 2}},
         {{reuse_sessions, false}},
-        {{crl_check, peer}}, {{crl_cache, {{ssl_crl_cache, {{internal, [{{http, 5000}}]}}}}}}
+        {{crl_check, peer}}, {{crl_cache, {{ssl_crl_cache, {{internal, [{{http, 60000}}]}}}}}}
     ]}}]}}]."""
     conf = f"listeners.tcp = none\nlisteners.ssl.default = 127.0.0.1:{port}\n"
     node = tmp_path / "node"

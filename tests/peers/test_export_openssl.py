@@ -155,7 +155,7 @@ def check(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 def test_nanomq_is_told_who_is_who(check: str, pairs: list[tuple[str, str]], good: bool) -> None:
     request = Request(check, data=urlencode(pairs).encode())
     try:
-        with urlopen(request, timeout=20) as answer:
+        with urlopen(request, timeout=60) as answer:
             status = answer.status
     except HTTPError as error:
         status = error.code

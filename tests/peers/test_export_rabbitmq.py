@@ -37,8 +37,9 @@ def folder(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     made = tmp_path_factory.mktemp("broker") / "exported"
     fleet.export("rabbitmq", made, ["--with-key", "--at", str(made)])
     with _rights(made) as port:
-        # the one change: its port may be another's here
+        # a change: its port may be another's here
         conf = (made / "rabbitmq.conf").read_text().replace(str(RIGHTS_PORT), str(port))
+        conf += "auth_http.request_timeout = 60000\n"  # its own 15 s are for an idle machine
         plugins = re.findall(r"\w+", (made / "enabled_plugins").read_text())
         node = tmp_path_factory.mktemp("node")
         advanced = (made / "advanced.config").read_text()

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import pki, reaper
+from support import pace, pki, reaper
 
 from firmshake import climb, tools
 from firmshake.event import Event
@@ -84,18 +84,19 @@ def test_the_agent_names_it(faults: Faults, name: str, version: str, runtime: st
     case = CASES[name]
     row = next(row for row in faults.rows if (row.case, row.version) == (case, version))
     expected = case.expected(version, runtime)
-    limit_ms = pki.limit_ms(expected)
+    before = pace.waiting(expected, pki.LIMIT_MS) or (pace.UNHURRIED if case.holds else "")
     passed: list[Event] = []
     verdict = climb.run(
-        {**faults.settings(row), "limit_ms": limit_ms},
+        {**faults.settings(row), "limit_ms": pki.LIMIT_MS},
         faults.files(case.client),
         runtime=runtime,
         hold=case.holds,
+        within=pace.within(before),
         on_event=lambda event: passed.append(event) if event.state == "ok" else None,
     )
     assert verdict.verdict == expected
     # what goes well is done when it is done: no stage sits out its time for bytes that never come
-    assert [e.stage for e in passed if int(e.fields["took"]) >= limit_ms] == []
+    assert [e.stage for e in passed if int(e.fields["took"]) >= pki.LIMIT_MS] == []
 
 
 # stock clients: what they see proves that the fault is the one that was meant
@@ -115,7 +116,7 @@ def shaken(faults: Faults, identity: Path, name: str, version: str) -> Iterator[
     context.load_verify_locations(identity / "ca.pem")
     context.load_cert_chain(identity / "client.pem", identity / "client.key")
     with (
-        socket.create_connection(("127.0.0.1", faults.port(name, version)), 5) as connection,
+        socket.create_connection(("127.0.0.1", faults.port(name, version)), LIMIT_S) as connection,
         context.wrap_socket(connection, server_hostname="localhost") as wrapped,
     ):
         yield wrapped
@@ -158,7 +159,7 @@ def test_the_alert_of_tls_1_3_arrives_encrypted_with_its_number(
 
 def test_a_raw_alert_is_seven_bytes_and_a_close(faults: Faults) -> None:
     port = faults.port("alert-unrecognized-name")
-    with socket.create_connection(("127.0.0.1", port), 5) as connection:
+    with socket.create_connection(("127.0.0.1", port), LIMIT_S) as connection:
         connection.sendall(b"\x16\x03\x01\x00\x04\x01\x00\x00\x00")
         assert connection.recv(100) == bytes([21, 3, 3, 0, 2, 2, 112])
         assert connection.recv(100) == b""
@@ -214,7 +215,7 @@ def test_the_command_serves_until_it_is_stopped_and_leaves_nothing(tmp_path: Pat
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(folder / "ca.pem")
     with (
-        socket.create_connection(("127.0.0.1", served[0]["port"]), 5) as connection,
+        socket.create_connection(("127.0.0.1", served[0]["port"]), LIMIT_S) as connection,
         pytest.raises(ssl.SSLCertVerificationError, match="expired"),
     ):
         context.wrap_socket(connection, server_hostname="localhost")

@@ -43,7 +43,7 @@ def noise(size: int, seed: int = 1) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
-def read_until(port: Any, wanted: bytes, seconds: float = 20) -> bytes:
+def read_until(port: Any, wanted: bytes, seconds: float = 60) -> bytes:
     """What comes from the port, up to and with `wanted`."""
     seen, deadline = b"", time.monotonic() + seconds
     while wanted not in seen:

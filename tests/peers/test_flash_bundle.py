@@ -53,7 +53,7 @@ def test_micropython_imports_it_and_names_lines_in_a_traceback(tmp_path: Path) -
     script = tmp_path / "try.py"
     script.write_text("from firmshake_agent import line\nline.crc16(None)\n", encoding="utf-8")
     command = [*tools.micropython(), str(script)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert 'File "firmshake_agent/line.py", line ' in done.stderr
 
 

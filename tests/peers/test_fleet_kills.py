@@ -5,9 +5,6 @@ from __future__ import annotations
 import faulthandler
 import random
 import re
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import product
@@ -70,38 +67,18 @@ def keys_on_disk(bench: Bench) -> set[str]:
 
 @pytest.mark.parametrize("bench", [FEW], indirect=True)
 def test_killed_at_every_change_of_the_registry_it_is_resumed(bench: Bench) -> None:
-    killed = []
-    while True:
-        # each time from what the last kill has left, with all changes anew
-        done = killed_at(bench, len(killed) + 1)
-        if done.returncode != -signal.SIGKILL:
-            break
-        killed.append(done.stderr.split()[-2:])
-    # the run that nobody killed has come to its end
-    assert done.returncode == 0, done.stdout + done.stderr
+    arguments = ("run", "--count", str(FEW), "--plain", "--force")
+    moments: list[str] = []
+    # each time from what the last kill has left, with all changes anew; the run that has no new
+    # moment comes to its end
+    while moment := fleetkills.killed(bench, moments, *arguments):
+        moments.append(moment)
+        still_going()
     changes = ("open_run", "claim", "record_issued", "set_state", "release", "end_run")
-    assert {tuple(words) for words in killed} >= set(product(("before", "after"), changes))
+    found = {tuple(moment.split()[:2]) for moment in moments}
+    assert found >= set(product(("before", "after"), changes))
     bench.registry.open_run("again", "again-{number:06}", FEW)
     finished(bench, FEW)
-
-
-def killed_at(bench: Bench, change: int) -> subprocess.CompletedProcess[str]:
-    """A run that kills itself at that change of the registry."""
-    with desk.typed() as handle:
-        return subprocess.run(
-            [
-                *(sys.executable, "-m", "support.fleetkills", str(change)),
-                *("fleet", "run", "--count", str(FEW), "--plain", "--force"),
-                *("--passphrase-fd", str(handle)),
-            ],
-            cwd=bench.made.root,
-            env={**bench.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=[handle],
-            text=True,
-            timeout=fleetdesk.LIMIT_S,
-        )
 
 
 @pytest.mark.parametrize("bench", [MANY], indirect=True)
@@ -109,19 +86,21 @@ def test_killed_at_random_moments_it_is_resumed(bench: Bench) -> None:
     dice = random.Random(6)
     killed: Counter[str] = Counter()
     arguments = ["run", "--count", str(MANY), "--plain"]
-    while killed.total() < KILLS:
+    # what chance has not chosen by then is chosen on purpose
+    while killed.total() < KILLS or len(killed) < len(fleetkills.WEIGHTS):
         with bench.running(*arguments) as station:
             for _ in fleetkills.moments(dice, MEAN_S):
                 if station.poll() is not None:
                     break
-                if kind := fleetkills.kill_one(station.pid, bench.runtime, dice):
+                missing = [kind for kind in fleetkills.WEIGHTS if kind not in killed]
+                kinds = missing if missing and killed.total() >= KILLS else [*fleetkills.WEIGHTS]
+                if kind := fleetkills.kill_one(station.pid, bench.runtime, dice, kinds):
                     killed[kind] += 1
                     still_going()
         if bench.registry.last_run() is not None:
             arguments = ["run", "--resume", "--plain"]
         elif station.returncode == 0:
             arguments = ["run", "--count", str(MANY), "--plain", "--force"]
-    assert set(killed) == set(fleetkills.WEIGHTS)
     if bench.registry.last_run() is None:
         bench.registry.open_run("again", "again-{number:06}", MANY)
     still_going()

@@ -62,7 +62,11 @@ def test_fresh_picos_get_micropython_and_then_identities_of_their_own(
         # each is one board all the time, from its drive to its proof
         assert len({row["key"] for row in rows}) == 3
         assert not [row for row in rows if row["state"] == "gone"]
-        assert {row["attempt"] for row in rows} == {1}
+        # a port that did not answer in time is tried once more; one that a drive becomes is not
+        late = {f"{row['port']} cannot be opened; trying again" for row in rows}
+        again = {row["words"] for row in rows if row["words"].endswith("; trying again")}
+        assert again <= late
+        assert {row["attempt"] for row in rows} == ({1, 2} if again else {1})
         assert "firmware" in {row["stage"] for row in rows}
 
         # the second time every board is known, and nothing is issued

@@ -99,7 +99,7 @@ def test_what_has_failed_is_said_and_tried_again_by_resume(tmp_path: Path) -> No
         # where somebody listens, the bench starts no broker
         with socket.create_server((made.broker.host, made.broker.port)):
             bench = stack.enter_context(fleetdesk.bench(made, tmp_path / "runtime", 2))
-        done = bench.run("run", "--count", "2", "--json", "--timeout", "2")
+        done = bench.run("run", "--count", "2", "--json")
         assert done.returncode == 1, done.stderr
         assert [device.verdict for device in bench.devices()] == ["tcp/refused"] * 2
         ends = [row for row in fleetdesk.said(done) if row.get("state") == "failed"]
@@ -240,7 +240,9 @@ def test_a_locked_registry_is_told_while_it_is_waited_for(tmp_path: Path) -> Non
     """Before the run is shown, and then in it."""
     made = desk.make_project(tmp_path / "fleet")
     (made.root / "line.csv").write_text("id,unique_id\npump,24:0a:c4:00:00:01\n")
-    with contextlib.closing(sqlite3.connect(made.registry_path, isolation_level=None)) as other:
+    with contextlib.closing(
+        sqlite3.connect(made.registry_path, isolation_level=None, timeout=60)
+    ) as other:
         other.execute("BEGIN EXCLUSIVE")
         with Bench(made, tmp_path / "runtime").running("run", "line.csv", "--plain") as station:
             assert station.stdout is not None

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
-from support import desk, fleetdesk
+from support import desk, fleetdesk, fleetkills
 from support.fleetdesk import Bench
 
 from firmshake import project
@@ -51,7 +52,9 @@ def test_two_stations_share_a_run_and_no_device_is_given_twice(
             stack.enter_context(bench.running("run", "line.csv", "--json", *ports(one, *which)))
             for bench, which in ((one, (0, 1)), (two, (2, 3)))
         ]
-        ends = [process.communicate(timeout=fleetdesk.LIMIT_S) for process in both]
+        # both are read: one that fills its pipe waits, and the other for its boards
+        with ThreadPoolExecutor() as pool:
+            ends = list(pool.map(lambda one: one.communicate(timeout=fleetdesk.LIMIT_S), both))
         assert [process.returncode for process in both] == [0, 0], ends
         registry = open_for(two.made)
         devices = registry.devices()
@@ -73,12 +76,9 @@ def test_what_a_dead_station_had_claimed_another_takes_once_the_lease_is_over(
     with desk.broker(made), fleetdesk.bench(made, tmp_path / "runtime", 1) as one:
         moved(one, postgres_url)
         two = another(one, tmp_path / "two")
-        with one.running("run", "--count", "1", "--json") as station:
-            assert station.stdout is not None
-            for line in station.stdout:
-                if json.loads(line).get("stage") == "write":
-                    station.kill()
-                    break
+        # its board has got nothing so far
+        dies = fleetkills.all_but("after record_issued 1")
+        assert fleetkills.killed(one, dies, "run", "--count", "1") == "after record_issued 1"
         with two.running("run", "--resume", "--json") as other:
             assert other.stdout is not None
             seen = []

@@ -9,7 +9,7 @@ import re
 import select
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -21,8 +21,6 @@ from firmshake.inspect.desk import Desk
 from firmshake.inspect.thing import Thing
 
 SECRET = "correct horse"
-# OpenSSL's certificates begin when they are made
-NOW = datetime.now(UTC) + timedelta(hours=1)
 INSPECT = (sys.executable, "-P", "-m", "firmshake", "inspect")
 
 
@@ -35,8 +33,9 @@ def openssl(folder: Path, *words: str) -> None:
 def look(*paths: Path, secret: str | None = SECRET) -> Thing:
     """The first of what was named, held against the others."""
     left = [secret.encode()] if secret is not None else []
-    desk = Desk(NOW, lambda what: left.pop() if left else None)
-    return relations.related([reading.look(str(path), desk) for path in paths], NOW)[0]
+    now = datetime.now(UTC)
+    desk = Desk(now, lambda what: left.pop() if left else None)
+    return relations.related([reading.look(str(path), desk) for path in paths], now)[0]
 
 
 def causes(thing: Thing, severity: str = "") -> list[str]:
@@ -319,7 +318,12 @@ def test_at_a_terminal_the_passphrase_is_asked_for_and_not_shown(
     openssl(made, "pkcs8", "-topk8", "-in", "key.pem", *words)
     inside, outside = pty.openpty()
     with subprocess.Popen(
-        [*INSPECT, "a.key"], cwd=tmp_path, stdin=outside, stdout=outside, stderr=outside
+        [*INSPECT, "a.key"],
+        cwd=tmp_path,
+        stdin=outside,
+        stdout=outside,
+        stderr=outside,
+        start_new_session=True,  # it would ask at the terminal that the tests were started from
     ) as p:
         os.close(outside)
         heard = _until(inside, b"leaves it locked): ")

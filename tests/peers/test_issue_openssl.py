@@ -114,5 +114,5 @@ def test_a_gateway_publishes_with_its_files_and_not_without(made: Project, tmp_p
     publish = [*tools.mosquitto_client("pub"), *where, *message, "--cafile", "ca.crt"]
     with desk.broker(made):
         for own, good in ((["--cert", "gw-2.crt", "--key", "gw-2.key"], True), ([], False)):
-            done = subprocess.run([*publish, *own], cwd=tmp_path, capture_output=True, timeout=30)
+            done = subprocess.run([*publish, *own], cwd=tmp_path, capture_output=True, timeout=60)
             assert (done.returncode == 0) == good, done.stderr

@@ -17,7 +17,7 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import SecretService, chainer, fail, null
 from support.commands import FD, Done, run, snapshot
-from support.keyrings import gnome_keyring
+from support.keyrings import FIRMSHAKE, gnome_keyring
 from support.softhsm import softhsm
 
 from firmshake import project, remembered
@@ -297,7 +297,7 @@ def test_a_passphrase_that_is_no_text_is_not_remembered(desktop: Path) -> None:
 
 
 def _firmshake(*words: object) -> list[str]:
-    return [sys.executable, "-m", "firmshake", *map(str, words)]
+    return [sys.executable, "-c", FIRMSHAKE, *map(str, words)]
 
 
 def _child(*words: object, typed: bytes = b"") -> subprocess.CompletedProcess[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -61,7 +62,9 @@ def test_a_board_comes_to_ready_and_the_registry_knows_it(made: Project) -> None
     (built,) = [step for step in notes.steps if step.startswith("built ")]
     (wrote,) = [step for step in notes.steps if step.startswith("wrote ")]
     assert f"{total >> 10} KiB of 2048 KiB" in built
-    assert wrote.startswith(f"wrote {total >> 10} KiB at 921600 baud in ")
+    # a line on which esptool waits too long is tried again, slower
+    speeds = "|".join(map(str, flash.BAUDS))
+    assert re.match(rf"wrote {total >> 10} KiB at ({speeds}) baud in ", wrote)
 
     record = Registry.open(made.registry_path).device(outcome.device_id)
     assert record is not None
@@ -141,7 +144,7 @@ def test_a_broker_that_is_down_is_the_verdict_and_the_exit_status(tmp_path: Path
     made = desk.make_project(tmp_path / "fleet")
     with VirtualBoard(wifi=AIR, faster_than_life=True) as board:
         done = desk.firmshake(
-            "provision", board.url, "--id", "shed-1", "--timeout", "2.5", cwd=made.root
+            "provision", board.url, "--id", "shed-1", "--timeout", "60", cwd=made.root
         )
     assert done.returncode == 1
     assert done.stdout == "shed-1 is written, but does not connect: tcp/refused\n"

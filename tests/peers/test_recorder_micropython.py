@@ -48,7 +48,8 @@ def listening(
 def sent(board: Board) -> bool:
     """Whether the file says that the broker has all of its records."""
     found = recorder.parse(board.file.read_bytes())
-    return found.sent >= max(record.seq for record in found.records)
+    # none are found of a file that is being written
+    return bool(found.records) and found.sent >= max(record.seq for record in found.records)
 
 
 @BITS
@@ -62,6 +63,7 @@ def test_what_failed_is_published_once_the_broker_is_good(
     ):
         nobody = servers.free_port()
         board.aim(nobody)
+        began = int(time.time())
         board.start()
         assert board.verdict() == "tcp/refused"
         with servers.tcp(servers.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as wrong:
@@ -76,11 +78,12 @@ def test_what_failed_is_published_once_the_broker_is_good(
             ("tls.client_hello/not_tls_http", 1, 1),
         ]
         assert told["records"][0]["ev"]["port"] == str(nobody)
-        assert abs(told["records"][0]["at"] - time.time()) < recording.LIMIT_S
+        assert began - 1 <= told["records"][0]["at"] <= time.time()
         assert told["ready"].keys() == {
             "agent", "runtime", "climb_ms", "rssi", "free", "largest",
         }  # fmt: skip
         board.stop()
+        board.aim(port)
         board.start()
         assert board.verdict() == "ready"
         again = heard.next()
@@ -102,6 +105,7 @@ def test_what_was_sent_is_marked_so_on_flash(
         assert len(heard.next()["records"]) == 1
         wait_for(lambda: sent(board))
         board.stop()
+        board.aim(port)
         board.start()
         assert board.verdict() == "ready"
         assert heard.next()["records"] == []

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support import claimants
 
 from firmshake.ca import authority, certificate
 from firmshake.errors import Error
 from firmshake.fleet.planned import Planned
-from firmshake.registry import STATES, Claim, Issued, Registry
+from firmshake.registry import STATES, Claim, Issued, Registry, sqlitefile
 from firmshake.registry.reconcile import Reconciliation
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
@@ -207,8 +208,9 @@ def test_the_log_can_only_grow(registry: Registry, statement: str) -> None:
     assert list(registry.log()) == before
 
 
-def test_writers_at_once_make_one_chain(place: Path | str) -> None:
+def test_writers_at_once_make_one_chain(place: Path | str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each thread has its own connection, so PostgreSQL has eight at a time."""
+    monkeypatch.setattr(sqlitefile, "WAIT_S", claimants.LIMIT_S)
     registry = Registry.create(place)
     identities = [ISSUING.issue(f"d{number}", now=NOW) for number in range(24)]
 

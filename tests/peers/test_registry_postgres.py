@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import text
-from support import desk
+from support import desk, recording
 from support.commands import FD, run
 from support.postgres import Server, postgres
 
@@ -25,6 +25,8 @@ from firmshake.registry import Claim, Registry, Unavailable, open_for
 from firmshake.registry import place as places
 
 NOW = datetime.now(UTC)
+# have a connection's process ended, and gone when that returns; waited for in ms
+END = "pg_terminate_backend(pid, 60000)"
 
 
 def execute(url: str, statement: str) -> None:
@@ -139,7 +141,7 @@ def test_a_connection_that_the_server_ended_is_made_anew(postgres_url: str) -> N
     registry.set_state("pump", "planned")
     execute(
         postgres_url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        f"SELECT {END} FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
         " AND datname = current_database()",
     )
     assert registry.device("pump")
@@ -156,7 +158,7 @@ def test_a_connection_that_ends_amid_a_transaction_is_an_error_and_changes_nothi
             connection.execute(text(row))
             execute(
                 postgres_url,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                f"SELECT {END} FROM pg_stat_activity"
                 " WHERE state LIKE 'idle in%' AND datname = current_database()",
             )
             connection.execute(text("SELECT 1"))
@@ -296,6 +298,15 @@ def test_a_move_that_fails_changes_nothing(
     assert found is None
 
 
+def is_open(url: str) -> bool:
+    """Whether the server lets somebody in with any password."""
+    try:
+        psycopg.connect(url, password="any").close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
 def test_a_password_is_taken_from_a_file_of_passwords(
     made: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -308,8 +319,10 @@ def test_a_password_is_taken_from_a_file_of_passwords(
         )
         rules = server.folder / "data" / "pg_hba.conf"
         rules.write_text("local all station scram-sha-256\nlocal all all trust\n")
-        execute(url, "SELECT pg_reload_conf()")
         theirs = server.url("fleet", "station")
+        execute(url, "SELECT pg_reload_conf()")
+        # the server has been told; it does so in its own time
+        recording.wait_for(lambda: not is_open(theirs))
         passwords = tmp_path / "pgpass"
         monkeypatch.setenv("PGPASSFILE", str(passwords))
         for content, status in (("*:*:*:*:wrong-one", 1), (f"*:*:*:*:{word}", 0)):

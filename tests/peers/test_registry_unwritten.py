@@ -5,16 +5,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
+from support import claimants
 from support.claiming import DAY_S, ISSUING, ask, finish, got, in_force, issue, plan
 
 from firmshake.ca import certificate as certificates
 from firmshake.errors import Error
 from firmshake.fleet.planned import Planned
-from firmshake.registry import Claim, Registry, RunRecord
+from firmshake.registry import Claim, Registry, RunRecord, sqlitefile
 from firmshake.registry.reconcile import Reconciliation
 
 
@@ -94,9 +96,10 @@ def test_a_key_in_a_file_is_none_of_a_board(registry: Registry) -> None:
 
 
 def test_numbers_and_revocations_at_once_do_not_stand_in_each_others_way(
-    place: Path | str,
+    place: Path | str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slots are passed on, issued for and given back by eight at a time; the log is one chain."""
+    monkeypatch.setattr(sqlitefile, "WAIT_S", claimants.LIMIT_S)
     registry = Registry.create(place)
     runs = [registry.open_run("n", "gh-{unique_id}", 4), registry.open_run("m", "p-{number}", 16)]
 
@@ -223,9 +226,20 @@ def test_what_an_edited_manifest_does_not_want_is_revoked_if_no_board_has_it(
 
 def test_what_two_transactions_wait_for_in_a_ring_is_done_again(postgres_url: str) -> None:
     """The other one has the device and then wants the claim; ours takes them the other way."""
-    registry = Registry.create(postgres_url)
+    # whoever begins to wait last finds the ring, and at once
+    registry = Registry.create(f"{postgres_url}&options=-c%20deadlock_timeout%3D10ms")
     claim = got(ask(registry, plan(registry, Planned("pump-1")), "u1"))
+    has_the_claim = threading.Event()
     troubles: list[Error] = []
+
+    def until_the_other_waits(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith("INSERT INTO devices") or has_the_claim.is_set():
+            return
+        has_the_claim.set()
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        with psycopg.connect(postgres_url, autocommit=True) as watch:
+            while watch.execute(waiting).fetchone() is None:
+                pass
 
     def work() -> None:
         try:
@@ -233,16 +247,15 @@ def test_what_two_transactions_wait_for_in_a_ring_is_done_again(postgres_url: st
         except Error as error:
             troubles.append(error)
 
+    engine = registry._database._engine
+    event.listen(engine, "before_cursor_execute", until_the_other_waits)
     with psycopg.connect(postgres_url) as other:
         # so ours is the one that the server gives up
-        other.execute("SET deadlock_timeout = '60s'")
+        other.execute("SET deadlock_timeout = '10min'")
         other.execute("SELECT 1 FROM devices WHERE device_id = 'pump-1' FOR UPDATE")
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        with psycopg.connect(postgres_url, autocommit=True) as watch:
-            while watch.execute(waiting).fetchone() is None:
-                pass
+        assert has_the_claim.wait(60)
         other.execute("SELECT 1 FROM claims WHERE device_id = 'pump-1' FOR UPDATE")
         # it was given up, or there would be no answer
         other.commit()

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,12 +24,13 @@ from support.chains import Made, make
 
 from firmshake import tools
 from firmshake.cli.doctor import command
-from firmshake.serverview import firmwares, resumption, suites, view
+from firmshake.serverview import firmwares, probe, reach, resumption, shake, suites, view
 from firmshake.serverview.reach import Server
 from firmshake.serverview.view import ServerView
 from firmshake_agent.line import format_line
 
 NAME = "localhost"
+LIMIT_S = 60.0  # for a server that answers; where none does, what is waited for is less
 BOTH = pytest.mark.parametrize("version", ["1.2", "1.3"])
 
 
@@ -43,7 +45,12 @@ def root() -> Made:
 
 
 def look(
-    port: int, files: dict[str, bytes], *, limit_s: float = 5.0, name: str = NAME, **more: Any
+    port: int,
+    files: dict[str, bytes],
+    *,
+    limit_s: float = LIMIT_S,
+    name: str = NAME,
+    **more: Any,
 ) -> ServerView:
     server = Server("127.0.0.1", port, name, limit_s)
     return view.look(server, files, datetime.now(UTC), **more)
@@ -117,6 +124,19 @@ def test_a_broker_that_refuses_the_clients_certificate(
     assert "unknown_ca" in found.acceptance.taken[f"TLS {version}"]
     assert found.chain is not None
     assert found.chain.verified
+
+
+def test_what_the_server_says_late_is_heard_too(
+    fleet: pki.Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says it before it answers our goodbye."""
+    monkeypatch.setattr(shake, "_LINGER_S", -3600.0)  # before goodbye, nothing is waited for
+    other = pki.fleet("other").files() | {"ca.der": fleet.files()["ca.der"]}
+    with mosquitto(tmp_path, fleet.broker, fleet.device.anchors_pem(), version="1.3") as port:
+        refused, taken = look(port, other), look(port, fleet.files())
+    assert "client_unknown_ca" in codes(refused)
+    assert codes(taken) == ["protocol_version"]
+    assert {one.way for one in taken.resumptions if one.resumes} == {resumption.V13_TICKET}
 
 
 @BOTH
@@ -259,7 +279,7 @@ def test_a_server_of_another_ca_sees_no_clients_certificate(
     def note(connection: socket.socket) -> None:
         assert isinstance(connection, ssl.SSLSocket)
         shown.append(bool(connection.getpeercert()))
-        servers.hold(connection)
+        servers.hang_up(connection)
 
     trusted = root.certificate.public_bytes(Encoding.PEM) if good else fleet.device.anchors_pem()
     with servers.tls(made, note) as port:
@@ -291,7 +311,7 @@ def test_alpn_and_sni_go_into_the_hellos(root: Made, tmp_path: Path) -> None:
 
     made.sni_callback = hear
     with servers.tls(made, note) as port:
-        server = Server("127.0.0.1", port, NAME, 5, sni="gate.example", alpn="mqtt")
+        server = Server("127.0.0.1", port, NAME, LIMIT_S, sni="gate.example", alpn="mqtt")
         found = view.look(server, {"ca.der": root.der}, datetime.now(UTC))
     assert codes(found) == []
     assert spoken == {"mqtt"}
@@ -316,17 +336,20 @@ def test_nothing_but_handshakes_is_sent(root: Made, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("handle", "cause", "words"),
+    ("handle", "limit_s", "cause", "words"),
     [
-        (servers.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "tls.client_hello/not_tls", "TLS"),
-        (servers.hold, "tls.client_hello/timeout", "silent"),
+        (
+            servers.answer(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
+            *(LIMIT_S, "tls.client_hello/not_tls", "TLS"),
+        ),
+        (servers.hold, 0.3, "tls.client_hello/timeout", "silent"),
     ],
 )
 def test_a_port_that_is_no_tls_server(
-    root: Made, handle: servers.Handler, cause: str, words: str
+    root: Made, handle: servers.Handler, limit_s: float, cause: str, words: str
 ) -> None:
     with servers.tcp(handle) as port:
-        found = look(port, {"ca.der": root.der}, limit_s=0.3)
+        found = look(port, {"ca.der": root.der}, limit_s=limit_s)
     assert found.cause == cause
     assert words in found.missing["server"]
     assert found.chain is None
@@ -335,7 +358,7 @@ def test_a_port_that_is_no_tls_server(
 @pytest.mark.parametrize("handle", [servers.hang_up, servers.reset, servers.reset_after_hello])
 def test_a_port_that_closes_leaves_nothing_to_see(root: Made, handle: servers.Handler) -> None:
     with servers.tcp(handle) as port:
-        found = look(port, {"ca.der": root.der}, limit_s=2)
+        found = look(port, {"ca.der": root.der})
     assert found.chain is None
     assert found.missing or boards(found) == [False, False]
 
@@ -356,20 +379,34 @@ def test_a_name_that_does_not_exist(root: Made) -> None:
     assert found.cause.startswith("dns/")
 
 
-def test_a_server_that_falls_silent_after_its_first_word(root: Made, tmp_path: Path) -> None:
+def test_a_server_that_falls_silent_after_its_first_word(
+    root: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = context(make(NAME, root, names=[NAME]).pem(), tmp_path)
     count = 0
+    silent = threading.Event()
+
+    def wait(opened: socket.socket, until: float, to_write: bool = False) -> bool:
+        """The time is over once the server is silent, and not before."""
+        while not reach.wait(opened, time.monotonic() + 0.05, to_write):
+            if silent.is_set():
+                return False
+        return True
+
+    for module in (probe, shake):
+        monkeypatch.setattr(module, "wait", wait)
 
     def stall(connection: socket.socket) -> None:
         nonlocal count
         count += 1
         if count > 4:
+            silent.set()
             servers.hold(connection)
         with made.wrap_socket(connection, server_side=True) as wrapped:
             servers.hold(wrapped)
 
     with servers.tcp(stall) as port:
-        found = look(port, {"ca.der": root.der}, limit_s=0.3)
+        found = look(port, {"ca.der": root.der})
     assert found.offered is not None
     assert "silent" in found.offered.stopped
     assert {one.resumes for one in found.resumptions} == {None}
@@ -421,7 +458,7 @@ def _hello_of_micropython() -> bytes:
     """The suites in the hello of Debian's MicroPython, whose mbedTLS has all of them."""
     said: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(20)
+        listener.settimeout(LIMIT_S)
 
         def listen() -> None:
             with listener.accept()[0] as connection:
@@ -438,7 +475,7 @@ def _hello_of_micropython() -> bytes:
             "try: c.wrap_socket(s, server_hostname='localhost')\n"
             "except OSError: pass\n"
         )
-        subprocess.run([*tools.micropython(), "-c", code], check=True, timeout=20)
+        subprocess.run([*tools.micropython(), "-c", code], check=True, timeout=LIMIT_S)
         thread.join()
     # record 5, message 4, version 2, random 32, session id behind its length
     at = 43 + 1 + said[0][43]
@@ -460,6 +497,7 @@ def lab(fleet: pki.Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield [
             *(f"localhost:{port}", "--ca", f"{folder}/ca.crt"),
             *("--cert", f"{folder}/d.crt", "--key", f"{folder}/d.key"),
+            *("--timeout", f"{LIMIT_S}"),
         ]
 
 

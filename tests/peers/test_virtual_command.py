@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.boardtools import mpremote, settled
 
 PATIENCE_S = 60
 
@@ -60,14 +61,7 @@ def test_a_program_reads_what_to_give_to_its_tools(
         assert unique_id in (None, told["unique_id"])
         code = "import sys; print(sys.implementation.name)"
         if "pico-w" not in options:  # which is a drive now, and no port
-            ran = subprocess.run(
-                [sys.executable, "-m", "mpremote", "connect", told["port"], "exec", code],
-                capture_output=True,
-                text=True,
-                timeout=PATIENCE_S,
-                check=False,
-            )
-            assert ran.stdout == f"{runtime}\n", ran.stderr
+            assert mpremote(settled(told["port"]), "exec", code) == f"{runtime}\n"
         run.send_signal(signal.SIGINT)
         rest, complaint = run.communicate(timeout=PATIENCE_S)
         assert rest == ""

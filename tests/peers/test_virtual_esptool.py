@@ -16,7 +16,16 @@ from pathlib import Path
 
 import pytest
 import serial
-from support.boardtools import ESPTOOL_PATIENCE_S, done, esptool, impatient, read_until
+from support.boardtools import (
+    ESPTOOL_PATIENCE_S,
+    at_prompt,
+    console,
+    done,
+    esptool,
+    impatient,
+    read_until,
+    settled,
+)
 
 from firmshake.virtual import VirtualBoard, standin_firmware
 
@@ -42,14 +51,10 @@ def test_esptool_resets_the_board_into_its_bootloader_and_back() -> None:
         assert re.search(r"MAC: +7c:9e:bd:01:02:03\n", told)
         assert "ESP32-D0WD-V3 (revision v3.1)" in told
         assert "Crystal frequency:  40MHz" in told
-        port = serial.serial_for_url(board.url, 115200, timeout=0.2)
-        try:
-            # neither closing nor opening a port resets; the tool did, and MicroPython runs
-            port.write(b"\r\x03")
-            seen = read_until(port, b">>> ", ESPTOOL_PATIENCE_S)
-            assert b"rst:" not in seen
-        finally:
-            port.close()
+        # the tool reset it, and MicroPython runs; neither closing nor opening a port resets
+        settled(board.url)
+        with console(board.url) as port:
+            assert b"rst:" not in at_prompt(port)
 
 
 def test_esptool_tells_the_size_of_the_flash_without_its_stub() -> None:

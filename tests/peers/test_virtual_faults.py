@@ -6,13 +6,11 @@ import os
 import random
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import serial
 from support import boardtools, uf2
+from support.boardtools import wait_until
 
 from firmshake.virtual import Cut, Faults, VirtualBoard, rp2
 
@@ -24,10 +22,11 @@ def esptool(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess
     return boardtools.esptool(board.raw_url, *arguments)
 
 
-def mpremote(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """With pyserial's own pauses too."""
+def mpremote(board: VirtualBoard, *arguments: str, works: bool) -> subprocess.CompletedProcess[str]:
+    """With pyserial's own pauses too, and where it works not with its short patience."""
+    patience = f"?timeout={boardtools.PATIENCE_S}" if works else ""
     return subprocess.run(
-        [sys.executable, "-m", "mpremote", "connect", board.url, *arguments],
+        [sys.executable, "-m", "mpremote", "connect", board.url + patience, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -38,13 +37,6 @@ def mpremote(board: VirtualBoard, *arguments: str) -> subprocess.CompletedProces
 
 def loader(faults: Faults) -> VirtualBoard:
     return VirtualBoard(boot_held=True, raw_port=0, faults=faults)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("stub", [[], ["--no-stub"]], ids=["stub", "rom"])
@@ -79,12 +71,15 @@ def test_unplugged_after_so_many_bytes_of_the_repl_it_comes_back_by_itself(tmp_p
     source.write_bytes(random.Random(1).randbytes(5000))
     faults = Faults(unplug_at=Cut(count=3000))
     with VirtualBoard(faults=faults, replug_after_s=0.5) as board:
-        assert mpremote(board, "fs", "cp", str(source), ":/copied").returncode != 0
+        boardtools.settled(board.url)
+        failed = mpremote(board, "fs", "cp", str(source), ":/copied", works=False)
+        assert failed.returncode != 0
         assert board.received == 3000
-        wait_until(lambda: board.is_plugged)
-        again = mpremote(board, "fs", "cp", str(source), ":/copied")
+        wait_until(lambda: board.is_shown)
+        boardtools.settled(board.url)
+        again = mpremote(board, "fs", "cp", str(source), ":/copied", works=True)
         assert again.returncode == 0, again.stdout
-        assert "5000 copied" in mpremote(board, "fs", "ls", ":/").stdout
+        assert "5000 copied" in mpremote(board, "fs", "ls", ":/", works=True).stdout
 
 
 @pytest.mark.parametrize(("faults", "told"), [(Faults(flash_size=2 << 20), 2), (Faults(), 4)])
@@ -97,14 +92,21 @@ def test_the_flash_claims_another_size(faults: Faults, told: int) -> None:
 @pytest.mark.parametrize(("faults", "answers"), [(Faults(dead_repl=True), False), (Faults(), True)])
 def test_a_repl_that_never_answers(faults: Faults, answers: bool) -> None:
     with VirtualBoard(faults=faults) as board:
-        ran = mpremote(board, "exec", "print(6 * 7)")
+        if answers:
+            boardtools.settled(board.url)
+        ran = mpremote(board, "exec", "print(6 * 7)", works=answers)
     assert (ran.returncode == 0) == answers
     assert ("42" in ran.stdout) == answers
     assert answers or "could not enter raw repl" in ran.stdout
 
 
 @pytest.mark.parametrize(("faults", "passes"), [(Faults(noise=0.002), False), (Faults(), True)])
-def test_a_line_with_noise(tmp_path: Path, faults: Faults, passes: bool) -> None:
+def test_a_line_with_noise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: Faults, passes: bool
+) -> None:
+    if not passes:
+        # with its own limits: it waits for what never comes
+        monkeypatch.delenv("ESPTOOL_CFGFILE")
     with loader(faults) as board:
         back = tmp_path / "back"
         ran = esptool(board, "--chip", "esp32", "read-flash", "0x10000", "20000", str(back))
@@ -114,16 +116,14 @@ def test_a_line_with_noise(tmp_path: Path, faults: Faults, passes: bool) -> None
 
 @pytest.mark.parametrize(("faults", "lasts"), [(Faults(reboot_loop=True), False), (Faults(), True)])
 def test_firmware_that_starts_again_and_again(faults: Faults, lasts: bool) -> None:
-    with VirtualBoard(faults=faults) as board:
-        port = serial.serial_for_url(board.url, 115200, timeout=0.1)
-        try:
-            port.write(b"\r\x03\x01import time; time.sleep(3); print('lasted')\x04")
-            seen = b""
-            while seen.count(b"rst:0xc") < 3 and b"OKlasted" not in seen:
-                seen += port.read(max(1, port.in_waiting))
-        finally:
-            port.close()
-        assert (b"OKlasted" in seen) == lasts
+    with VirtualBoard(faults=faults) as board, boardtools.console(board.url) as port:
+        if lasts:
+            boardtools.at_prompt(port)
+            port.write(b"\x01import time; time.sleep(3); print('lasted')\x04")
+            assert b"rst:" not in boardtools.read_until(port, b"OKlasted")
+        else:
+            for _ in range(3):
+                boardtools.read_until(port, b"rst:0xc")
 
 
 def test_a_board_that_starts_again_and_again_is_still_flashed(tmp_path: Path) -> None:
@@ -136,14 +136,18 @@ def test_a_board_that_starts_again_and_again_is_still_flashed(tmp_path: Path) ->
 @pytest.mark.parametrize(("faults", "free"), [(Faults(busy=True), False), (Faults(), True)])
 def test_a_port_that_another_program_holds(faults: Faults, free: bool) -> None:
     with VirtualBoard(faults=faults) as board:
-        ran = mpremote(board, "exec", "print(6 * 7)")
+        if free:
+            boardtools.settled(board.url)
+        ran = mpremote(board, "exec", "print(6 * 7)", works=free)
     assert (ran.returncode == 0) == free, ran.stdout
 
 
 @pytest.mark.parametrize(("faults", "answers"), [(Faults(slow=4000), False), (Faults(), True)])
 def test_a_line_that_is_slow_beyond_patience(faults: Faults, answers: bool) -> None:
     with VirtualBoard(faults=faults, faster_than_life=True) as board:
-        ran = mpremote(board, "exec", "print(6 * 7)")
+        if answers:
+            boardtools.settled(board.url)
+        ran = mpremote(board, "exec", "print(6 * 7)", works=answers)
     assert (ran.returncode == 0) == answers, ran.stdout
 
 

@@ -9,7 +9,7 @@ import littlefs
 import pytest
 import serial
 from support import uf2
-from support.boardtools import mpremote, wait_until
+from support.boardtools import mpremote, send_away, wait_until
 
 from firmshake.errors import Error
 from firmshake.virtual import Cut, Faults, VirtualPico, rp2
@@ -51,7 +51,7 @@ def with_files(board: str, files: dict[str, bytes]) -> bytes:
 def port_is_open(board: VirtualPico) -> bool:
     try:
         serial.serial_for_url(board.url).close()
-    except serial.SerialException:
+    except OSError:  # refused, or hung up in the middle
         return False
     return True
 
@@ -97,7 +97,7 @@ def test_the_program_brings_the_drive_back(tmp_path: Path) -> None:
     drive = tmp_path / "drive"
     with VirtualPico(drive=drive, blank=False) as board:
         assert not board.is_drive
-        mpremote(board.url, "bootloader")
+        send_away(board.url)
         wait_until(lambda: (drive / "INDEX.HTM").exists())
         wait_until(lambda: not port_is_open(board))
         (drive / "again.uf2").write_bytes(firmware())
@@ -118,9 +118,9 @@ def test_a_file_that_is_still_open_is_not_taken(tmp_path: Path) -> None:
 def test_a_file_for_another_chip_leaves_the_drive_there(tmp_path: Path) -> None:
     drive = tmp_path / "drive"
     with VirtualPico(board="pico-2-w", drive=drive) as board:
-        (drive / "wrong.uf2").write_bytes(firmware("pico-w"))
-        before = board.received
-        wait_until(lambda: board.received > before)
+        wrong = firmware("pico-w")
+        (drive / "wrong.uf2").write_bytes(wrong)
+        wait_until(lambda: board.received == len(wrong))
         assert board.is_drive
         assert board.flash.read(0, 4096) == b"\xff" * 4096
         (drive / "right.uf2").write_bytes(firmware("pico-2-w"))
@@ -161,3 +161,13 @@ def test_unplugged_in_the_middle_of_a_file_it_takes_the_file_again(
         (drive / "firmware.uf2").write_bytes(firmware())
         wait_until(lambda: port_is_open(board))
         assert mpremote(board.url, "exec", "print(6 * 7)") == "42\n"
+
+
+def test_it_is_unplugged_only_once_its_drive_is_gone(tmp_path: Path) -> None:
+    drive = tmp_path / "drive"
+    with VirtualPico(drive=drive) as board:
+        told: list[tuple[bool, bool]] = []
+        board.drive.on_change = lambda: told.append((drive.exists(), board.is_plugged))
+        board.unplug()
+        assert told == [(False, True)]
+        assert not board.is_plugged

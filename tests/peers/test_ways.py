@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from support import chatter, desk
 from support.desk import Notes
+from support.plugged import drive_shown, patience
 
 from firmshake import provision, uf2
 from firmshake.errors import Error
@@ -39,14 +39,6 @@ def firmware(board: str = "pico-w") -> File:
     return identify(uf2.write(runs, model.families[0]))
 
 
-def shown(drive: Path) -> None:
-    """Wait until the boot loader's drive is there."""
-    ends = time.monotonic() + 10
-    while not (drive / "INFO_UF2.TXT").exists():
-        assert time.monotonic() < ends
-        time.sleep(0.02)
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A project whose broker runs."""
@@ -58,10 +50,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def twice(made: Project, wish: Wish, device_id: str) -> tuple[Notes, provision.Outcome]:
     """Provision a board, then once more, which changes nothing; what came of the first time."""
     notes = Notes()
-    first = desk.provisioned(made, wish, notes, device_id=device_id)
-    assert first.verdict.verdict == "ready", first.verdict.evidence
-    assert first.written
-    second = desk.provisioned(made, wish, Notes())
+    with patience():
+        first = desk.provisioned(made, wish, notes, device_id=device_id)
+        assert first.verdict.verdict == "ready", first.verdict.evidence
+        assert first.written
+        second = desk.provisioned(made, wish, Notes())
     assert (second.device_id, second.serial_number) == (device_id, first.serial_number)
     assert second.verdict.verdict == "ready"
     assert not second.written
@@ -71,7 +64,8 @@ def twice(made: Project, wish: Wish, device_id: str) -> tuple[Notes, provision.O
 def forced(made: Project, wish: Wish, before: provision.Outcome) -> None:
     """With force the board gets a new key, and the old certificate is revoked."""
     registry = Registry.open(made.registry_path)
-    third = desk.provisioned(made, wish, Notes(), device_id=before.device_id, force=True)
+    with patience():
+        third = desk.provisioned(made, wish, Notes(), device_id=before.device_id, force=True)
     assert third.written
     assert third.serial_number != before.serial_number
     old = registry.certificate(before.serial_number)
@@ -106,7 +100,7 @@ def test_a_pico_that_runs_micropython(made: Project, tmp_path: Path) -> None:
 def test_a_pico_in_its_boot_loader_gets_one_uf2_file(made: Project, tmp_path: Path) -> None:
     drive = tmp_path / "RPI-RP2"
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
-        shown(drive)
+        drive_shown(drive)
         wish = Wish(str(drive), file=firmware(), console=board.url)
         outcome = desk.provisioned(made, wish, Notes(), device_id="pico-b")
         assert outcome.verdict.verdict == "ready"
@@ -115,14 +109,15 @@ def test_a_pico_in_its_boot_loader_gets_one_uf2_file(made: Project, tmp_path: Pa
         assert found is not None
         assert found.unique_id == board.unique_id
         # and from then on over its serial port
-        second = desk.provisioned(made, Wish(board.url), Notes())
+        with patience():
+            second = desk.provisioned(made, Wish(board.url), Notes())
         assert not second.written
 
 
 def test_a_pico_in_its_boot_loader_needs_firmware_and_a_name(made: Project, tmp_path: Path) -> None:
     drive = tmp_path / "RPI-RP2"
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True):
-        shown(drive)
+        drive_shown(drive)
         with pytest.raises(Error, match="needs MicroPython as a .uf2 file"):
             desk.provisioned(made, Wish(str(drive)), Notes(), device_id="pico-c")
         with pytest.raises(Error, match="can't be told before it runs") as caught:
@@ -137,7 +132,7 @@ def test_firmware_for_another_pico_is_refused_before_a_byte_is_written(
     drive = tmp_path / "RPI-RP2"
     other = firmware("pico-2-w")
     with VirtualPico(drive=drive, wifi=AIR, faster_than_life=True) as board:
-        shown(drive)
+        drive_shown(drive)
         with pytest.raises(Error, match="RP2350"):
             desk.provisioned(made, Wish(str(drive), file=other), Notes(), device_id="pico-d")
         assert board.is_drive
@@ -197,7 +192,9 @@ def test_settings_toml_is_kept_over_the_repl_too(made: Project) -> None:
     with VirtualCircuitPython(
         board="esp32-c3", files=files, wifi=AIR, faster_than_life=True
     ) as board:
-        assert desk.provisioned(made, Wish(board.url), Notes(), device_id="circuit-d").verdict.ok
+        with patience():
+            outcome = desk.provisioned(made, Wish(board.url), Notes(), device_id="circuit-d")
+        assert outcome.verdict.ok
         text = (board.root / "settings.toml").read_bytes()
     assert text.startswith(users)
     assert b"CIRCUITPY_PYSTACK_SIZE" in text

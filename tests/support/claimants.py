@@ -9,13 +9,17 @@ from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
-from firmshake.registry import Claim, Registry
+from firmshake.registry import Claim, Registry, sqlitefile
+
+# for the other stations to be done with a file, of which only one writes at a time
+LIMIT_S = 120.0
 
 
 def claim_all(
     place: Path | str, run: int, station: str, boards: Sequence[str], out: Queue[Any]
 ) -> None:
     """Claim for each of the boards, which others want too, and tell what was given."""
+    sqlitefile.WAIT_S = LIMIT_S
     registry = Registry.open(place)
     for name in boards:
         answer = _claim(registry, run, name, station, 600.0)

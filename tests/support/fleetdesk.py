@@ -100,7 +100,7 @@ def bench(
             yield Bench(made, runtime, tuple(told["boards"]), process.pid)
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(60)
 
 
 def accounts(registry: Registry, proved: Sequence[DeviceRecord]) -> None:

@@ -1,8 +1,9 @@
 """Kills what works on a fleet, at every change of the registry and at random moments.
 
-As a program, `python -m support.fleetkills N ARGUMENTS`, it is `firmshake ARGUMENTS` that kills
-itself at the Nth change that it makes to the registry: for an even N just after, for an odd one
-just before it.
+As a program, `python -m support.fleetkills SPARED ARGUMENTS`, it is `firmshake ARGUMENTS` that
+kills itself at the first moment that is not among those spared, and says which it was. A moment is
+just before or just after a change that it makes to the registry: "after claim 2" is that of the
+second claim. SPARED has a comma between them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,21 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from support import family
+
+if TYPE_CHECKING:  # slow to load, and the program does without
+    from support.fleetdesk import Bench
 
 # every method of the registry by which a fleet run changes it
 CHANGES = (
@@ -39,21 +47,25 @@ WEIGHTS = {"station": 4, "nursery": 2, "parent": 2, "worker": 48, "esptool": 44}
 
 
 def main() -> None:
-    """Be firmshake, up to that change."""
+    """Be firmshake, up to that moment."""
     from firmshake import cli
     from firmshake.registry import Registry
 
-    left = int(sys.argv.pop(1))
+    spared = set(sys.argv.pop(1).split(","))
+    count: Counter[str] = Counter()
+
+    def reached(moment: str) -> None:
+        if moment not in spared:
+            os.write(2, f" killed {moment}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def deadly(name: str, change: Callable[..., Any]) -> Callable[..., Any]:
         def changing(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            left -= 2
-            if left == -1:
-                _die("before", name)
+            count[name] += 1
+            which = f"{name} {count[name]}"
+            reached(f"before {which}")
             done = change(*arguments, **named)
-            if left == 0:
-                _die("after", name)
+            reached(f"after {which}")
             return done
 
         return changing
@@ -63,9 +75,33 @@ def main() -> None:
     cli.main()
 
 
-def _die(when: str, change: str) -> None:
-    os.write(2, f" {when} {change}\n".encode())
-    os.kill(os.getpid(), signal.SIGKILL)
+def all_but(moment: str) -> list[str]:
+    """Every moment of a short run but this one."""
+    every = product(("before", "after"), CHANGES, range(1, 10))
+    return [said for one in every if (said := " ".join(map(str, one))) != moment]
+
+
+def killed(bench: Bench, spared: Iterable[str], *arguments: str) -> str:
+    """Run `firmshake fleet ARGUMENTS` so; return when it killed itself, "" where it ended well."""
+    from support import desk
+    from support.fleetdesk import LIMIT_S
+
+    with desk.typed() as handle:
+        command = [sys.executable, "-m", "support.fleetkills", ",".join(spared), "fleet"]
+        done = subprocess.run(
+            [*command, *arguments, "--passphrase-fd", str(handle)],
+            cwd=bench.made.root,
+            env={**bench.environment, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=[handle],
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    moments = re.findall(r" killed (.+)\n", done.stderr)
+    assert done.returncode == (-signal.SIGKILL if moments else 0), done.stdout + done.stderr
+    return moments[0] if moments else ""
 
 
 def processes(station: int, runtime: Path) -> dict[str, list[int]]:
@@ -86,9 +122,9 @@ def processes(station: int, runtime: Path) -> dict[str, list[int]]:
     return found
 
 
-def kill_one(station: int, runtime: Path, dice: random.Random) -> str:
-    """Kill the station or something that works for it; what kind it was, "" where none is there."""
-    kind = dice.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+def kill_one(station: int, runtime: Path, dice: random.Random, kinds: Sequence[str]) -> str:
+    """Kill something of one of these kinds; what kind it was, "" where none is there."""
+    kind = dice.choices(kinds, [WEIGHTS[each] for each in kinds])[0]
     pids = processes(station, runtime)[kind]
     if not pids:
         return ""

@@ -40,7 +40,7 @@ def main() -> None:
             sys.exit(NO_NETEM)
     fleet = pki.fleet()
     with mosquitto(Path(folder), fleet.broker, fleet.device.anchors_pem(), version=version) as port:
-        verdict = climb.run(pki.settings(port, limit_ms=20000), fleet.files())
+        verdict = climb.run(pki.settings(port, limit_ms=60000), fleet.files())
     sys.stdout.write(json.dumps(verdict.to_dict()))
 
 

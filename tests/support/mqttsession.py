@@ -10,7 +10,7 @@ from typing import Self
 
 from firmshake.ca.identity import Identity
 
-WAIT_S = 20.0  # for a reply that comes within milliseconds, unless something is wrong
+WAIT_S = 60.0  # for a reply that comes within milliseconds, unless something is wrong
 ACCEPTED = b"\x20\x02\x00\x00"
 
 

@@ -53,8 +53,10 @@ def main() -> None:
     fcntl.ioctl(server, SIOCSIFFLAGS, struct.pack("16sh", b"lo", IFF_UP))
     server.bind(("127.0.0.1", 53))
     threading.Thread(target=_answer_nothing, args=(server, dns), daemon=True).start()
+    # what is never answered is waited for briefly
+    limit_s = 1 if dns == "silent" else 30
     with tempfile.NamedTemporaryFile("w") as resolv:
-        resolv.write("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+        resolv.write(f"nameserver 127.0.0.1\noptions timeout:{limit_s} attempts:1\n")
         resolv.flush()
         target = os.path.realpath("/etc/resolv.conf")
         subprocess.run(["mount", "--bind", resolv.name, target], check=True)

@@ -16,11 +16,7 @@ from firmshake.ca.identity import Identity
 
 DEVICE = "esp32-aabbcc"
 
-# milliseconds that a stage may take: what a busy machine keeps, and little where the fault is that
-# nothing comes, though the stages before it have to be done in that time too
-LIMIT_MS, WAITING_MS = 15000, 3000
-# the causes that are known by waiting
-WAITED = ("timeout", "no_echo", "keepalive_timeout")
+LIMIT_MS = 15000  # that a stage may take: what a busy machine keeps
 NOW = datetime.now(UTC).replace(microsecond=0)
 LONG_AGO = (NOW - timedelta(days=400), NOW - timedelta(days=300))
 LATER = (NOW + timedelta(days=300), NOW + timedelta(days=400))
@@ -67,11 +63,6 @@ def settings(port: int, **changes: object) -> dict[str, object]:
         "limit_ms": LIMIT_MS,
         **changes,
     }
-
-
-def limit_ms(cause: str) -> int:
-    """How long a stage may take where that cause is to be found."""
-    return WAITING_MS if cause.endswith(WAITED) else LIMIT_MS
 
 
 def self_signed(name: str) -> Identity:

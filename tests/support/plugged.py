@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import pytest
 
 from firmshake import provision, uf2
 from firmshake.firmwares.identify import File, identify
@@ -14,12 +17,14 @@ from firmshake.image import Run
 from firmshake.project import Project
 from firmshake.virtual import VirtualBoard, VirtualCircuitPython, VirtualPico, Wifi, rp2
 from firmshake.virtual.body import Body
+from firmshake.ways import choose
+from firmshake.ways import repl as repl_way
 from firmshake.ways.choose import Wish
 from support import desk
 from support.desk import Notes
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
-_LIMIT_S = 10.0
+_LIMIT_S = 60.0  # only a broken test waits so long
 
 
 class Plugged(NamedTuple):
@@ -88,12 +93,24 @@ def firmware(board: str = "pico-w") -> File:
 
 def shown(plugged: Plugged) -> None:
     """Wait until the drive is there, if it is one."""
-    if plugged.drive is None:
-        return
+    if plugged.drive is not None:
+        drive_shown(plugged.drive)
+
+
+def drive_shown(drive: Path) -> None:
+    """Wait until a board's drive is there."""
     ends = time.monotonic() + _LIMIT_S
-    while not any((plugged.drive / name).exists() for name in ("INFO_UF2.TXT", "boot_out.txt")):
+    while not any((drive / name).exists() for name in ("INFO_UF2.TXT", "boot_out.txt")):
         assert time.monotonic() < ends
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def patience() -> Iterator[None]:
+    """A board is asked until it answers at its REPL: it does, but may be slow on a busy machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose, "asked", functools.partial(repl_way.asked, limit_s=_LIMIT_S))
+        yield
 
 
 def provisioned(

@@ -35,7 +35,10 @@ class Board:
 
     def say(self, data: str | bytes) -> None:
         assert self._ends
-        os.write(self._ends[0], data.encode() if isinstance(data, str) else data)
+        left = data.encode() if isinstance(data, str) else data
+        # a write that waits for room is cut short where the process is stopped meanwhile
+        while left:
+            left = left[os.write(self._ends[0], left) :]
 
     def say_first(self, text: str) -> None:
         self._first = text.encode()

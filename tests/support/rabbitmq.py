@@ -18,6 +18,12 @@ from support.servers import free_port
 START_LIMIT_S = 120.0
 STOP_LIMIT_S = 60.0
 
+# its own limits, 5 s and 10 s, are for a machine that has time for its clients
+_PATIENCE = """
+ssl_handshake_timeout = 60000
+handshake_timeout = 60000
+"""
+
 
 @contextlib.contextmanager
 def rabbitmq(
@@ -32,7 +38,7 @@ def rabbitmq(
     program = tools.rabbitmq()
     epmd_port = free_port()
     environment = _environment(folder, plugins, epmd_port) | program.environment()
-    (folder / "rabbitmq.conf").write_text(config)
+    (folder / "rabbitmq.conf").write_text(config + _PATIENCE)
     (folder / "advanced.config").write_text(advanced or "[].\n")
     log = folder / "rabbitmq.log"
     with contextlib.ExitStack() as stack:

@@ -16,7 +16,8 @@ import time
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h: orphans below us become our children
-_GRACE_S = 1.0  # to die in, for what was killed
+# To die in, for what was killed: on a busy machine it may have to wait for its turn to do so
+_GRACE_S = float(os.environ.get("REAPER_GRACE_S", "5"))
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import queue
 import signal
 import ssl
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from firmshake.event import Event
 from firmshake.reader import Reader
 from support import pki
 
-LIMIT_S = 30.0  # only a broken test waits so long
+LIMIT_S = 60.0  # only a broken test waits so long
 
 WATCHER = "watcher"
 ACL = f"pattern readwrite devices/%u/#\nuser {WATCHER}\ntopic read devices/+/diag\n"
@@ -33,7 +34,10 @@ _DEVICE = Path(__file__).parents[2] / "device"
 
 
 class Board:
-    """A board in a folder; `start` gives it power, `stop` takes it away."""
+    """A board in a folder; `start` gives it power, `stop` takes it away.
+
+    It climbs where it is aimed at, once for each time: before the next climb it waits for that.
+    """
 
     def __init__(
         self, folder: Path, fleet: pki.Fleet, *, bits: int = 64, heap: str = "512k"
@@ -53,6 +57,10 @@ class Board:
         )
         for name, data in fleet.files().items():
             (self.folder / name).write_bytes(data)
+        # who opens a pipe to read from it waits for somebody who writes
+        self._settings = self.folder / "settings.json"
+        os.mkfifo(self._settings)
+        self._aiming: threading.Thread | None = None
 
     @property
     def file(self) -> Path:
@@ -61,10 +69,12 @@ class Board:
 
     def aim(self, port: int, **settings: object) -> None:
         """Which port the next climb goes to."""
-        made = {"limit_ms": 2000, **settings}
-        new = self.folder.parent / "settings.json"
-        new.write_text(json.dumps(pki.settings(port, **made)))
-        new.rename(self.folder / "settings.json")
+        if self._aiming is not None:
+            self._aiming.join(LIMIT_S)
+            assert not self._aiming.is_alive(), "the climb before did not take place"
+        text = json.dumps(pki.settings(port, **settings))
+        self._aiming = threading.Thread(target=self._settings.write_text, args=(text,))
+        self._aiming.start()
 
     def start(self) -> None:
         bits, heap = self._options
@@ -107,6 +117,12 @@ class Board:
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None
+        if self._aiming is not None:
+            # a climb that did not take place is called off
+            reading = os.open(self._settings, os.O_RDONLY | os.O_NONBLOCK)
+            self._aiming.join()
+            os.close(reading)
+            self._aiming = None
 
 
 @functools.cache
@@ -155,6 +171,7 @@ def listener(folder: Path, port: int, watcher: Identity) -> Iterator[Heard]:
     client.on_connect = lambda *_: client.subscribe("devices/+/diag", 1)
     client.on_subscribe = lambda *_: heard.ready.put(None)
     client.on_message = lambda _, __, message: heard.messages.put((message.topic, message.payload))
+    client.connect_timeout = LIMIT_S
     client.connect("127.0.0.1", port)
     client.loop_start()
     try:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from firmshake.repl import entering, restarting
+from firmshake.repl import wire as wires
 from firmshake.repl.wire import Wire
 
 
@@ -47,3 +51,21 @@ class Rote:
 def wire(rule: Callable[[bytes], bytes]) -> Wire:
     port: Any = Rote(rule)
     return Wire(port)
+
+
+class Looks:
+    """A clock that goes on by a millisecond at each look: no machine is too busy for it."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        self._now += 0.001
+        return self._now
+
+
+def by_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the time limits of the REPL's modules measured by such a clock."""
+    looks = Looks()
+    for module in (wires, entering, restarting):
+        monkeypatch.setattr(module, "time", looks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -36,6 +37,8 @@ class Screen:
         self.before = termios.tcgetattr(self._end)
         self.text = ""  # without its colours
         self._begun = ""  # a sequence that may go on
+        # a character may come in two parts
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._read = 0
         self.process = subprocess.Popen(
             command,
@@ -81,7 +84,7 @@ class Screen:
         return bool(select.select([self._screen], [], [], 0.05)[0])
 
     def _take(self) -> None:
-        said = self._begun + os.read(self._screen, 4096).decode("utf-8", "replace")
+        said = self._begun + self._decoder.decode(os.read(self._screen, 4096))
         self._begun = _BEGUN.search(said)[0]  # type: ignore[index]
         self.text += _COLOUR.sub("", said.removesuffix(self._begun))
 

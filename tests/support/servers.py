@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import functools
+import os
 import random
 import socket
 import ssl
 import struct
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,31 +21,35 @@ Handler = Callable[[socket.socket], None]
 
 VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-CONNECT_LIMIT_S = 10.0
+CONNECT_LIMIT_S = 60.0  # for a peer that neither speaks nor leaves: only a broken test meets it
+
+# below those that systems give to clients, and apart from those that the product takes by itself
+_PORTS = range(10000, 20000)
 
 
 @contextlib.contextmanager
 def tcp(handle: Handler) -> Iterator[int]:
-    """A port that hands each connection to `handle`; yields its number."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        stop = threading.Event()
-        thread = threading.Thread(target=_serve, args=(listener, handle, stop))
+    """A port that hands each connection to `handle`, one after the other; yields its number.
+
+    At the end, all that were made before have been handled.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as last:
+        # the one whose connection is the end; those that wait before it have their turn
+        last.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=_serve, args=(listener, handle, last.getsockname()))
         thread.start()
         try:
             yield listener.getsockname()[1]
         finally:
-            stop.set()
-            # wakes the accept
-            with contextlib.suppress(OSError):
-                socket.create_connection(listener.getsockname(), 1).close()
+            last.connect(listener.getsockname())
             thread.join()
 
 
-def _serve(listener: socket.socket, handle: Handler, stop: threading.Event) -> None:
+def _serve(listener: socket.socket, handle: Handler, last: tuple[str, int]) -> None:
     while True:
-        connection, _ = listener.accept()
+        connection, peer = listener.accept()
         with connection:
-            if stop.is_set():
+            if peer == last:
                 return
             connection.settimeout(CONNECT_LIMIT_S)
             # a peer that goes away is what many of these tests are about
@@ -115,15 +123,30 @@ def reset_after_hello(connection: socket.socket) -> None:
 
 
 def free_port() -> int:
-    """A port that nothing listens on.
+    """A port that nothing listens on, and that is given to no other test while this process lives.
 
-    It is below those that systems give to clients, for none of these to take it before a server
-    that is started with it does.
+    So a server can be started with it later, or not at all, whatever else runs meanwhile.
     """
     while True:
-        port = random.randrange(20000, 32000)
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
+        port = random.choice(_PORTS)
+        # a lock by the process: who has it asks for nothing twice
+        if port in _TAKEN:
+            continue
+        with contextlib.suppress(OSError):
+            fcntl.lockf(_reservations(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+            _TAKEN.add(port)
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+
+
+_TAKEN: set[int] = set()
+
+
+@functools.cache
+def _reservations() -> int:
+    """A file that every process that runs tests has open: its byte at a port's number is locked."""
+    path = Path(tempfile.gettempdir()) / f"firmshake-tests-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
 @contextlib.contextmanager

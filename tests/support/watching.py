@@ -49,6 +49,7 @@ class Client:
         self._client.on_subscribe = lambda _, __, ___, codes, ____: self._granted.put(codes)
         let_in = threading.Event()
         self._client.on_connect = lambda *_: let_in.set()
+        self._client.connect_timeout = LIMIT_S
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
         assert let_in.wait(LIMIT_S)

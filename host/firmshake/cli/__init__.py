@@ -55,12 +55,17 @@ _BY_SIGNAL = 128
 def main() -> None:
     """Run the command line and exit with its status; no traceback for anything a user can cause."""
     gc.set_threshold(_OBJECTS)
-    with interrupts.taken():
-        # and not at the end, when all go
-        atexit.register(gc.freeze)
-        # nor while Python shuts down
-        atexit.register(interrupts.ignore_all)
-        sys.exit(_status())
+    # and not at the end, when all go
+    atexit.register(gc.freeze)
+    # nor is anything interrupted while Python shuts down
+    atexit.register(interrupts.ignore_all)
+    try:
+        with interrupts.taken():
+            status = _status()
+    except interrupts.Interrupted as error:
+        # before the work had begun, or when it was done
+        status = _interrupted(error)
+    sys.exit(status)
 
 
 def _status() -> int:
@@ -68,8 +73,7 @@ def _status() -> int:
         status = _run()
         _flush()
     except interrupts.Interrupted as error:
-        _complain("interrupted", "")
-        status = _BY_SIGNAL + error.number
+        status = _interrupted(error)
     except Error as error:
         _complain(error.message, error.hint)
         status = error.status
@@ -80,6 +84,11 @@ def _status() -> int:
         status = 1
     _give_up_output()
     return status
+
+
+def _interrupted(error: interrupts.Interrupted) -> int:
+    _complain("interrupted", "")
+    return _BY_SIGNAL + error.number
 
 
 def _run() -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 
-from firmshake.cli import parameters, passphrase
+from firmshake.cli import opening, parameters, passphrase
 from firmshake.errors import Error
 from firmshake.wording import printable
 
@@ -144,12 +144,10 @@ def _entries(
 
 def _registry(folder: Path) -> Entry:
     """What the registry says, or why it can't."""
-    from firmshake import project
-    from firmshake.registry import open_for
     from firmshake.supportbundle import contents
 
     try:
-        return contents.of_registry(open_for(project.load(folder)))
+        return contents.of_registry(opening.registry_of(folder))
     except Error as error:
         return contents.Entry("project/registry.json", f"{error.message}\n{error.hint}\n")
 

@@ -106,6 +106,14 @@ def load(folder: Path) -> tuple[Project, Places, Registry]:
     return fleet, *parts(fleet)
 
 
+def registry_of(folder: Path) -> Registry:
+    """Return the registry of the project in `folder`; the CA is not looked at."""
+    from firmshake import project
+    from firmshake.registry import open_for
+
+    return open_for(project.load(folder))
+
+
 def parts(fleet: Project) -> tuple[Places, Registry]:
     """Return where the project's CAs are, and its registry; raise Error where one is missing."""
     from firmshake.ca import store

@@ -22,6 +22,7 @@ from firmshake.consoles import Consoles, Place
 from firmshake.errors import Error
 from firmshake.feed import Line, Opened, Refused, Said
 from firmshake.saving import Log, LogFolder
+from firmshake.wording import plural
 
 if TYPE_CHECKING:
     from firmshake.cli.keys import Keyboard
@@ -156,7 +157,7 @@ def _keyboard(view: View) -> Keyboard:
 
 def _greeting(wish: Wish, interactive: bool) -> str:
     count = len(wish.ports)
-    what = f"{count} board{'s' * (count > 1)}" if count else "all boards that are plugged in"
+    what = f"{count} {plural(count, 'board')}" if count else "all boards that are plugged in"
     logs = f"; logs go to {wish.log}" if wish.log else ""
     keys = ", ? shows the keys" if interactive else ""
     return f"{what} at {wish.baud} baud{logs}; Ctrl-C ends it{keys}"

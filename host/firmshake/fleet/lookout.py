@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -20,13 +21,14 @@ _LEAVE_S = 2.0
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen at one look.
+    """What was seen at one look, which began at the moment `began_s` of the lookout's clock.
 
     `births` tell a port from one that had its name before, where the system does. `trouble` says
     why nothing is seen any more.
     """
 
     rows: Sequence[Row]
+    began_s: float
     births: Mapping[str, str] = field(default_factory=dict)
     trouble: str = ""
 
@@ -34,8 +36,10 @@ class Look:
 class Lookout:
     """Looks for as long as its context lasts."""
 
-    def __init__(self, look: Callable[[], Sequence[Row]]) -> None:
-        self._look = look
+    def __init__(
+        self, look: Callable[[], Sequence[Row]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._look, self._clock = look, clock
         self._over = threading.Event()
         self._found: queue.SimpleQueue[Look] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._watch, name="lookout", daemon=True)
@@ -59,14 +63,17 @@ class Lookout:
     def _watch(self) -> None:
         failed = 0
         while not self._over.is_set():
+            began_s = self._clock()
             try:
                 rows = self._look()
-                self._found.put(Look(rows, {port: _birth(port) for port in _ports(rows)}))
+                births = {port: _birth(port) for port in _ports(rows)}
+                self._found.put(Look(rows, began_s, births))
                 failed = 0
             except Exception as error:  # noqa: BLE001  a device that goes away meanwhile can raise any
                 failed += 1
                 if failed % _TROUBLE == 0:
-                    self._found.put(Look((), trouble=f"{type(error).__name__}: {error}"))
+                    trouble = f"{type(error).__name__}: {error}"
+                    self._found.put(Look((), began_s, trouble=trouble))
             self._over.wait(LOOK_S)
 
 

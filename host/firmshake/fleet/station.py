@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -47,7 +48,9 @@ def _awake() -> float:
 class _Place:
     """A board that is plugged in, and who works on it.
 
-    `tries` counts how often it was told to come later, `kills` how often its worker was killed.
+    `tries` counts how often it was told to come later, `kills` how often its worker was killed. It
+    is begun again at `again_s`, but not before it was looked for since `ended_s`, when its last
+    worker was over: it may have been unplugged.
     """
 
     plug: Plug
@@ -55,6 +58,7 @@ class _Place:
     hand: Hand | None = None
     desk: Desk | None = None
     again_s: float | None = None
+    ended_s: float = -math.inf
     heard_s: float = 0.0
     tries: int = 0
     kills: int = 0
@@ -101,7 +105,7 @@ class Station:
     _is_counted: bool = True  # since the last board's work was over
     _idle_s: float | None = None
     _said: bool = False
-    _looked: bool = False
+    _looked_s: float = -math.inf  # when the last look began
 
     def __post_init__(self) -> None:
         self._renewed_s = _awake()
@@ -111,7 +115,7 @@ class Station:
         """Return how it ended."""
         self._count()
         try:
-            with Crew() as crew, Lookout(self.look) as lookout:
+            with Crew() as crew, Lookout(self.look, self.clock) as lookout:
                 while not self._is_over():
                     self._take(crew, lookout.seen())
                     for hand in crew.heard(_TICK_S):
@@ -125,7 +129,7 @@ class Station:
     def _take(self, crew: Crew, looks: Iterable[Look]) -> None:
         """Note what was plugged in and unplugged, and begin what may begin."""
         for seen in looks:
-            self._looked = True
+            self._looked_s = seen.began_s
             if seen.trouble:
                 self.view.note(f"can't look for boards: {seen.trouble}")
                 continue
@@ -138,7 +142,8 @@ class Station:
         now = self.clock()
         free = before = self.wanted.jobs - self._at_work
         for place in self._places.values():
-            if free > 0 and place.again_s is not None and place.again_s <= now:
+            is_due = place.again_s is not None and place.again_s <= now
+            if free > 0 and is_due and place.ended_s < self._looked_s:
                 self._begin(crew, place)
                 free -= 1
         if free < before:
@@ -275,8 +280,9 @@ class Station:
         place.is_stray = end.state == "failed" and not claimed
         if end.status is not None:
             self._give_back(place, end.status)
-        place.again_s = self.clock() + end.again_s if end.again_s is not None else None
-        ended_s = None if end.again_s is not None else self.clock()
+        place.ended_s = self.clock()
+        place.again_s = place.ended_s + end.again_s if end.again_s is not None else None
+        ended_s = None if end.again_s is not None else place.ended_s
         self._show(place, state=end.state, words=end.words, ended_s=ended_s, **end.changes)
         if not place.plug.target:
             # it was unplugged meanwhile
@@ -351,7 +357,7 @@ class Station:
     def _is_over(self) -> bool:
         """Whether nothing more is wanted, or nobody plugs in what is."""
         at_work = any(not place.is_done for place in self._places.values())
-        if at_work or self.wanted.endless or self._owed or not self._looked:
+        if at_work or self.wanted.endless or self._owed or self._looked_s == -math.inf:
             self._idle_s, self._said = None, False
             return False
         left = self._tally.left

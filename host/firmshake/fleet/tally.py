@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from firmshake.fleet.row import Totals
 from firmshake.registry.fleetrecord import SlotRecord
+from firmshake.wording import plural
 
 # the rate is that of the last minutes
 _RATE_S = 300.0
@@ -67,7 +68,7 @@ def waiting(left: int | None, missing: Sequence[SlotRecord]) -> str:
 
     `missing` are the first devices without a board, more than MOST_NAMED where there are more.
     """
-    boards = "another board" if left is None else f"{left} more board{'s' * (left > 1)}"
+    boards = "another board" if left is None else f"{left} more {plural(left, 'board')}"
     named = [_named(slot) for slot in missing[:MOST_NAMED]]
     if named and left is not None and left > len(named):
         named.append(f"and {left - len(named)} more")

@@ -12,6 +12,7 @@ from firmshake.image import ERASED, Run
 from firmshake.inspect import board, filesystem
 from firmshake.inspect.desk import Desk
 from firmshake.inspect.thing import Thing
+from firmshake.wording import plural
 
 Look = Callable[[bytes, str, Desk], Thing]
 Facts = list[tuple[str, str]]
@@ -219,4 +220,4 @@ def _of_uf2(found: uf2.Uf2) -> Iterator[Finding]:
 
 
 def _counted(places: Sequence[int]) -> str:
-    return f"{len(places):,} block{'' if len(places) == 1 else 's'}"
+    return f"{len(places):,} {plural(len(places), 'block')}"

@@ -17,6 +17,7 @@ from firmshake.inspect.keys import damaged, digest, reason
 from firmshake.inspect.thing import Thing
 from firmshake.serverview import certview
 from firmshake.serverview.firmwares import HASHES
+from firmshake.wording import plural
 
 Facts = list[tuple[str, str]]
 
@@ -215,7 +216,7 @@ def pkcs7(data: bytes, where: str, desk: Desk) -> Thing:
     what = "Boards and brokers do not read PKCS#7."
     fix = "Convert it: openssl pkcs7 -inform DER -print_certs -in FILE -out FILE.pem"
     note = Finding(NOTE, "pkcs7", what, fix)
-    title = f"PKCS#7 with {len(found)} certificate{'' if len(found) == 1 else 's'}"
+    title = f"PKCS#7 with {len(found)} {plural(len(found), 'certificate')}"
     return Thing(where, "pkcs7", title, (), (note,), tuple(inside))
 
 

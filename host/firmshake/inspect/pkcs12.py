@@ -14,6 +14,7 @@ from firmshake.inspect import keys, locks, papers
 from firmshake.inspect.desk import Desk, open_lock
 from firmshake.inspect.thing import Thing
 from firmshake.serverview import certview
+from firmshake.wording import plural
 from firmshake_agent.der import BadDer
 
 # what OpenSSL 3 makes by itself, at OWASP's number of rounds
@@ -110,5 +111,5 @@ def _of_contents(opened: pkcs12.PKCS12KeyAndCertificates, checked: bool) -> list
 
 def _counted(inside: tuple[Thing, ...]) -> str:
     certificates = sum(one.kind == "certificate" for one in inside)
-    text = f"{certificates} certificate{'' if certificates == 1 else 's'}"
+    text = f"{certificates} {plural(certificates, 'certificate')}"
     return text if len(inside) == certificates else f"a private key and {text}"

@@ -16,7 +16,8 @@ from firmshake.registry import claims, fleetbind, numbering
 from firmshake.registry.fleetasking import Asking, Refused, Unordered
 from firmshake.registry.fleetrecord import Claim, Refusal
 from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
-from firmshake.registry.schema import CERTIFICATES, DEVICES
+from firmshake.registry.record import proved_devices
+from firmshake.registry.schema import DEVICES
 
 _S = SLOTS.c
 
@@ -24,6 +25,10 @@ _S = SLOTS.c
 # of a device whose identity is on a board
 _ON_BOARD = ("written", "proved")
 
+# of a run by a rule, that it makes more slots
+ROOM = or_(RUNS.c.wanted.is_(None), RUNS.c.slots < RUNS.c.wanted)
+# of a slot, that no run is at work on its device
+UNCLAIMED = ~exists().where(CLAIMS.c.device_id == _S.device_id)
 
 # a slot, with the id of the device that the board is to become
 _Choice = tuple[Row[Any], str]
@@ -121,13 +126,8 @@ def _own(connection: Connection, asking: Asking) -> str | None:
 
 def _proved(connection: Connection, asking: Asking) -> str | None:
     """The device that the board is in the field, as far as anybody knows."""
-    in_force = exists().where(
-        CERTIFICATES.c.device_id == DEVICES.c.device_id,
-        CERTIFICATES.c.revoked_at.is_(None),
-        CERTIFICATES.c.not_after > asking.now,
-    )
-    proved = (DEVICES.c.unique_id == asking.unique_id, DEVICES.c.state == "proved", in_force)
-    return connection.execute(select(DEVICES.c.device_id).where(*proved)).scalar()
+    mine = proved_devices(asking.now).where(DEVICES.c.unique_id == asking.unique_id)
+    return connection.execute(mine).scalar()
 
 
 def _slot_of(connection: Connection, asking: Asking, device_id: str) -> Row[Any] | None:
@@ -183,8 +183,7 @@ def kinds(boards: Sequence[str]) -> Iterator[ColumnElement[bool]]:
 
 def _counted(connection: Connection, asking: Asking) -> bool:
     """Count one slot more; False where there are as many as are wanted."""
-    room = or_(RUNS.c.wanted.is_(None), RUNS.c.slots < RUNS.c.wanted)
-    more = update(RUNS).where(RUNS.c.id == asking.run, room).values(slots=RUNS.c.slots + 1)
+    more = update(RUNS).where(RUNS.c.id == asking.run, ROOM).values(slots=RUNS.c.slots + 1)
     return connection.execute(more).rowcount == 1
 
 
@@ -220,7 +219,7 @@ def _givable(asking: Asking, states: Sequence[str]) -> Iterator[ColumnElement[bo
     Two conditions, each of which PostgreSQL can look up for one slot after the other.
     """
     yield ~exists().where(_elsewhere(asking, _S.device_id, states))
-    yield ~exists().where(CLAIMS.c.device_id == _S.device_id)
+    yield UNCLAIMED
 
 
 def _refusal(connection: Connection, asking: Asking, rule: str | None) -> Refusal:

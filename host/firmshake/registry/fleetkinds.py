@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Connection, Select, exists, or_, select
+from sqlalchemy import Column, ColumnElement, Connection, or_, select
 
-from firmshake.registry.fleetclaim import BY_AGE, BY_INDEX, kinds
+from firmshake.registry.fleetclaim import BY_AGE, BY_INDEX, ROOM, UNCLAIMED, kinds
 from firmshake.registry.fleetrecord import Refusal, SlotStatus
-from firmshake.registry.fleetschema import CLAIMS, RUNS, SLOTS
+from firmshake.registry.fleetschema import RUNS, SLOTS
 
 _S = SLOTS.c
 
@@ -30,10 +30,10 @@ def refusal(connection: Connection, run: int, boards: Sequence[str]) -> Refusal 
     being worked on could take it, and that may become free.
     """
     rule = connection.execute(select(RUNS.c.rule).where(RUNS.c.id == run)).scalar()
-    if rule is not None and connection.execute(_room(run)).first() is not None:
+    room = select(RUNS.c.id).where(RUNS.c.id == run, ROOM)
+    if rule is not None and connection.execute(room).first() is not None:
         return None
-    unclaimed = ~exists().where(CLAIMS.c.device_id == _S.device_id)
-    if _is_one(connection, run, boards, _FREE, unclaimed):
+    if _is_one(connection, run, boards, _FREE, UNCLAIMED):
         return None
     if _is_one(connection, run, boards, _UNPROVED):
         return Refusal("busy", f"what is left for such a board is being worked on; {_UNTOUCHED}")
@@ -45,12 +45,6 @@ def refusal(connection: Connection, run: int, boards: Sequence[str]) -> Refusal 
         f"no line of the manifest that is still open takes a board of the kind {kind};"
         f" {_UNTOUCHED}",
     )
-
-
-def _room(run: int) -> Select[Any]:
-    """A run by a rule that makes more slots."""
-    room = or_(RUNS.c.wanted.is_(None), RUNS.c.slots < RUNS.c.wanted)
-    return select(RUNS.c.id).where(RUNS.c.id == run, room)
 
 
 def _is_one(

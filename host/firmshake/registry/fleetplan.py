@@ -13,7 +13,8 @@ from firmshake import idrule
 from firmshake.errors import Error
 from firmshake.registry.database import Database, insert
 from firmshake.registry.fleetschema import RUNS, SLOTS
-from firmshake.registry.schema import CERTIFICATES, DEVICES, HISTORY, Moment
+from firmshake.registry.record import proved_devices
+from firmshake.registry.schema import DEVICES, HISTORY, Moment
 
 if TYPE_CHECKING:
     from firmshake.fleet.planned import Planned
@@ -92,17 +93,11 @@ def _put_devices(connection: Connection, run: int, now: datetime) -> None:
 
 def _note_proved(connection: Connection, run: int, now: datetime) -> None:
     """What is proved already, by the board that is wanted and with a good certificate, is done."""
-    good = exists().where(
-        CERTIFICATES.c.device_id == DEVICES.c.device_id,
-        CERTIFICATES.c.revoked_at.is_(None),
-        CERTIFICATES.c.not_after > now,
-    )
-    proved = select(DEVICES.c.device_id).where(DEVICES.c.state == "proved", good)
     board = (
         select(DEVICES.c.unique_id).where(DEVICES.c.device_id == SLOTS.c.device_id)
     ).scalar_subquery()
     fits = or_(SLOTS.c.wanted_unique_id.is_(None), SLOTS.c.wanted_unique_id == board)
-    done = update(SLOTS).where(SLOTS.c.run == run, SLOTS.c.device_id.in_(proved), fits)
+    done = update(SLOTS).where(SLOTS.c.run == run, SLOTS.c.device_id.in_(proved_devices(now)), fits)
     connection.execute(done.values(status="proved", unique_id=board))
 
 

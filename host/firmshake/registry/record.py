@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.engine import RowMapping
 
 from firmshake.registry.schema import CERTIFICATES, DEVICES
@@ -101,6 +101,16 @@ def devices_query() -> Select[Any]:
     )
     both = DEVICES.outerjoin(CERTIFICATES, CERTIFICATES.c.id == last)
     return select(DEVICES, *CERTIFICATE_COLUMNS).select_from(both).order_by(DEVICES.c.device_id)
+
+
+def proved_devices(at: datetime) -> Select[Any]:
+    """Return the query for the ids of devices that are proved, with a certificate in force."""
+    in_force = exists().where(
+        CERTIFICATES.c.device_id == DEVICES.c.device_id,
+        CERTIFICATES.c.revoked_at.is_(None),
+        CERTIFICATES.c.not_after > at,
+    )
+    return select(DEVICES.c.device_id).where(DEVICES.c.state == "proved", in_force)
 
 
 def device_of(row: RowMapping) -> DeviceRecord:

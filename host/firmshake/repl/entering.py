@@ -9,16 +9,15 @@ from typing import NamedTuple
 
 from firmshake import serialport
 from firmshake.errors import Error
-from firmshake.repl.wire import Wire
+from firmshake.repl.wire import STOP, Wire
 
 # From power-on a board is at its prompt within 2 s, and a program that stops does so within 3
 LIMIT_S = 12.0
 
 RAW_PROMPT = b"raw REPL; CTRL-B to exit\r\n>"
 
-# Ctrl-C twice stops what runs (the first may be caught, and CircuitPython then waits for a key);
-# Ctrl-B asks for the banner, and Ctrl-A for the raw REPL
-_KNOCK = b"\r\x03\x03\x02\x01"
+# Behind the banner, Ctrl-A asks for the raw REPL
+_KNOCK = STOP + b"\x01"
 _FIRST_KNOCK_S = 1.0
 _KNOCK_S = 0.5
 # This long after the beginning a board that has not stopped is reset, and asked more often

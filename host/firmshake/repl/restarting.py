@@ -14,10 +14,8 @@ from collections.abc import Callable
 
 import serial
 
-from firmshake.repl.wire import Wire
+from firmshake.repl.wire import STOP, Wire
 
-# Stop what runs; to the prompt for people, should it be in the raw REPL
-_KNOCK = b"\r\x03\x03\x02"
 _CTRL_D = b"\x04"
 _PROMPT = b">>> "
 # MicroPython's word for a soft reset and CircuitPython's, and what the latter says at each start
@@ -74,7 +72,7 @@ def restart(port: serial.SerialBase) -> Restarted:
     wire, heard = Wire(port), b""
     ends = time.monotonic() + _LIMIT_S
     while time.monotonic() < ends:
-        wire.write(_KNOCK)
+        wire.write(STOP)
         heard += (said := _listen(wire, _is_at_prompt, _KNOCK_S))
         if not _is_at_prompt(said):
             continue

@@ -8,6 +8,10 @@ import serial
 
 from firmshake import serialport
 
+# Ctrl-C twice stops what runs (the first may be caught, and CircuitPython then waits for a key);
+# Ctrl-B leads to the prompt for people, should it be in the raw REPL, and asks for the banner
+STOP = b"\r\x03\x03\x02"
+
 
 class Wire:
     """Reads and writes one port; raises Error where the board goes away."""

@@ -21,6 +21,8 @@ V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 # A server that refuses a certificate under TLS 1.3 says so after our part of the handshake; one
 # that accepts sends tickets, or nothing: so long is waited for either, beyond the handshake's time
 _LINGER_S = 0.7
+# Then we say goodbye, and it ends the connection too, behind what it had to say: so long for that
+_FAREWELL_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -107,10 +109,9 @@ class _Looking:
     def run(self) -> Shake:
         finished = self._handshake()
         ms = (time.monotonic() - self._began) * 1000
+        sent = self._out
         if finished and self._tls13:
-            self._until = min(self._until, time.monotonic() + _LINGER_S + ms / 1000)
-            self._linger()
-        counted = self._in, self._out
+            self._hear_on(_LINGER_S + ms / 1000)
         # without a farewell, a server forgets the session (RFC 5246, 7.2.1)
         self._say_goodbye()
         cipher = self._tls.cipher()
@@ -120,8 +121,8 @@ class _Looking:
             cipher=cipher[0] if cipher else "",
             chain=_chain(self._tls),
             ms=ms,
-            bytes_in=counted[0],
-            bytes_out=counted[1],
+            bytes_in=self._in,
+            bytes_out=sent,
             resumed=finished and bool(self._tls.session_reused),
             alert=self._alert,
             ended=self._ended,
@@ -142,22 +143,35 @@ class _Looking:
                 self._send()
         return False
 
-    def _linger(self) -> None:
-        """Wait for what comes after the handshake: tickets, or a refusal."""
+    def _hear_on(self, quiet_s: float) -> None:
+        """Wait for what comes after the handshake: tickets, a refusal, or the answer to goodbye."""
+        limit = self._until
+        self._until = min(limit, time.monotonic() + quiet_s)
+        if self._has_spoken() or self._ended:
+            return
+        self._say_goodbye()
+        self._until = min(limit, time.monotonic() + _FAREWELL_S)
+        self._has_spoken()
+        if not self._alert:
+            self._ended = ""  # by us
+
+    def _has_spoken(self) -> bool:
+        """Whether more came after the handshake than its end, within the time."""
         while not self._ended:
             try:
                 self._tls.read(1)
-                return
+                return True
             except ssl.SSLWantReadError:
                 session = self._tls.session
                 if session is not None and session.has_ticket:
-                    return
+                    return True
                 if not self._receive(""):
-                    return
+                    return False
             except ssl.SSLZeroReturnError:
                 self._ended = "closed"
             except ssl.SSLError as error:
                 self._refused(error)
+        return False
 
     def _receive(self, at_limit: str) -> bool:
         """Take what the server sent next; False where nothing came until the time limit."""

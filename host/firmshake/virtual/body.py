@@ -222,9 +222,12 @@ class Body:
             )
 
     def _pull(self) -> None:
-        self._powered = False
-        self._hide_port()
-        self._power_off()
+        try:
+            self._hide_port()
+            self._power_off()
+        finally:
+            # last: whoever sees that it is unplugged finds nothing of it any more
+            self._powered = False
 
     async def _push(self) -> None:
         if not self._powered:

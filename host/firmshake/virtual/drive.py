@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,9 +25,13 @@ from firmshake.virtual.fault import NONE, Faults
 POLL_S = 0.1
 # A file is taken when it has not changed for so many looks
 _SETTLED = 3
+# Who sees one of these takes the folder for a drive: the other files are there before
+_KNOWN_BY = ("INFO_UF2.TXT", "boot_out.txt")
 _FULL_BYTES = 16 * 1024
 # Linux only, where a lease to read is given on a file that nobody has open for writing
 _SETLEASE, _GETS_LEASE = getattr(fcntl, "F_SETLEASE", None), fcntl.F_RDLCK
+# by which who has it is told that somebody opens the file: by itself one that ends the process
+_SETSIG, _NOTHING = getattr(fcntl, "F_SETSIG", None), signal.SIGURG
 
 Sight = tuple[int, int]
 
@@ -56,9 +61,9 @@ class Drive:
             self.folder.mkdir(parents=True, exist_ok=True)
             if self._faults.drive_is_full or self._must_mount_read_only():
                 self._mount()
-            for name, data in files.items():
+            for name in sorted(files, key=_KNOWN_BY.__contains__):
                 (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (self.folder / name).write_bytes(data)
+                _put(self.folder / name, files[name])
         except OSError as error:
             raise self._refused(error) from None
         self._own = frozenset(files)
@@ -149,6 +154,13 @@ class Drive:
         return Error(f"the drive cannot be at {self.folder}: {reason}")
 
 
+def _put(path: Path, data: bytes) -> None:
+    """Let a file be there, with all that is in it at once."""
+    coming = path.with_name(f".{path.name}.new")
+    coming.write_bytes(data)
+    coming.rename(path)
+
+
 def _sight(path: Path) -> Sight | None:
     try:
         status = path.stat()
@@ -166,6 +178,8 @@ def _is_open_for_writing(path: Path) -> bool:
     except OSError:
         return False
     try:
+        if _SETSIG is not None:
+            fcntl.fcntl(descriptor, _SETSIG, _NOTHING)
         fcntl.fcntl(descriptor, _SETLEASE, _GETS_LEASE)
         fcntl.fcntl(descriptor, _SETLEASE, fcntl.F_UNLCK)
     except OSError as error:

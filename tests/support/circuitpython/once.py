@@ -1,7 +1,8 @@
 """One climb of the agent on CircuitPython's shape; as firmshake_agent.once takes and tells it.
 
 The identity becomes PEM files in a folder of its own, as on a board, for as long as it runs.
-`--short-of-memory` lets each TLS socket take more than there is.
+`--short-of-memory` lets each TLS socket take more than there is; what follows `--before` is code
+that is run before the climb.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def main() -> None:
     from firmshake_agent.report import Report
     from firmshake_agent.runtime_circuitpython import Runtime
 
+    if "--before" in sys.argv:
+        exec(sys.argv[sys.argv.index("--before") + 1], {})
     with tempfile.TemporaryDirectory(prefix="circuitpython-") as folder:
         _write_files(Path(folder), bundle)
         runtime = Runtime(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from firmshake.cli import parameters
+from firmshake.cli import opening, parameters
 from firmshake.cli.ca import listing
 
 
@@ -25,10 +25,7 @@ def command(
     device: str | None, kind: str | None, revoked: bool, as_json: bool, folder: Path
 ) -> None:
     """List the certificates that were issued, in the order in which they were."""
-    from firmshake import project
-    from firmshake.registry import open_for
-
-    registry = open_for(project.load(folder))
+    registry = opening.registry_of(folder)
     now = datetime.now(UTC)
     for one in registry.certificates(kind=kind, device_id=device):
         if revoked and one.revoked_at is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from firmshake.cli import parameters
+from firmshake.cli import opening, parameters
 from firmshake.wording import printable
 
 
@@ -30,10 +30,7 @@ def command(after: int, folder: Path) -> None:
     On a terminal, characters that could steer it are written out, and such a line no longer has its
     hash: send the log to a file or a program to check it.
     """
-    from firmshake import project
-    from firmshake.registry import open_for
-
-    registry = open_for(project.load(folder))
+    registry = opening.registry_of(folder)
     for one in registry.log(after):
         line = f"{one.sha256} {one.text}"
         click.echo(printable(line) if sys.stdout.isatty() else line)

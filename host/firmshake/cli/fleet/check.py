@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from firmshake.cli import parameters
-from firmshake.wording import printable
+from firmshake.wording import plural, printable
 
 if TYPE_CHECKING:  # slow to load
     from firmshake.fleet.manifest import Manifest
@@ -100,7 +100,7 @@ def _show(found: Manifest, as_json: bool) -> None:
         click.echo(json.dumps(said))
         return
     more = ", ..." if len(planned) > len(first) else ""
-    click.echo(f"{printable(found.name)}: {len(planned):,} device{'s' * (len(planned) != 1)}")
+    click.echo(f"{printable(found.name)}: {len(planned):,} {plural(len(planned), 'device')}")
     click.echo(f"  ids          {', '.join(first)}{more}")
     click.echo(f"  boards       {_counts(boards)}")
     click.echo(f"  profiles     {_counts(profiles)}")

@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.progress import track
 
 from firmshake import newfile
-from firmshake.cli import parameters
+from firmshake.cli import opening, parameters
 from firmshake.cli.fleet.runs import run_argument, wanted_run
 from firmshake.cli.parameters import DeviceId
 from firmshake.errors import Error
-from firmshake.wording import printable
+from firmshake.wording import plural, printable
 
 if TYPE_CHECKING:
     from firmshake.fleet.labels import Label
@@ -71,16 +71,14 @@ def command(
     Each has a QR code of the device id and the fingerprint of its certificate, and both in letters:
     the fingerprint's first 16 digits. A file that is there already is never written over.
     """
-    from firmshake import project
     from firmshake.fleet import labels
-    from firmshake.registry import open_for
 
     if run is not None and devices:
         raise Error("--device goes without a run", hint="leave one of them out", status=2)
     if out == Path("-"):
         raise Error("labels are files, and no output", hint="name a folder for them", status=2)
     size = labels.size(size_text)
-    registry = open_for(project.load(folder))
+    registry = opening.registry_of(folder)
     wanted = _named(registry, devices) if devices else _proved(registry, run)
     if not wanted:
         raise Error("no device of that run is proved", hint="see: firmshake fleet status")
@@ -93,12 +91,8 @@ def command(
     else:
         files = ((f"labels-{number:04}.svg", page) for number, page in enumerate(pages, 1))
     count = _write(target, files, None if sheet else len(wanted))
-    on = f" on {_many(count, 'sheet')}" if sheet else ""
-    click.echo(f"{printable(str(target))}: {_many(len(wanted), 'label')}{on}")
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"
+    on = f" on {count} {plural(count, 'sheet')}" if sheet else ""
+    click.echo(f"{printable(str(target))}: {len(wanted)} {plural(len(wanted), 'label')}{on}")
 
 
 def _named(registry: Registry, devices: Sequence[str]) -> list[Label]:

@@ -17,7 +17,7 @@ from firmshake import newfile
 from firmshake.cli import parameters
 from firmshake.cli.fleet.runs import run_argument, wanted_run
 from firmshake.errors import Error
-from firmshake.wording import printable
+from firmshake.wording import plural, printable
 
 if TYPE_CHECKING:
     from firmshake.fleet.report import RunFacts, Tally
@@ -81,7 +81,7 @@ def _tell(tally: Tally, files: Sequence[Path]) -> None:
         if path != _STDOUT:
             click.echo(printable(str(path)), err=aside)
     proved, failed, left = (tally.counts[outcome] for outcome in ("proved", "failed", "open"))
-    many = f"{proved} device{'s' * (proved != 1)} proved"
+    many = f"{proved} {plural(proved, 'device')} proved"
     click.echo(f"{many}, {failed} failed, {left} not done", err=aside)
 
 

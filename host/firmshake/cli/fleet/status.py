@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from firmshake.cli import parameters
+from firmshake.cli import opening, parameters
 
 if TYPE_CHECKING:  # slow to load
     from firmshake.registry import Registry
@@ -26,10 +26,7 @@ def command(number: int | None, folder: Path, as_json: bool) -> None:
 
     RUN is the number of a run, as it is shown here; the last one by itself.
     """
-    from firmshake import project
-    from firmshake.registry import open_for
-
-    registry = open_for(project.load(folder))
+    registry = opening.registry_of(folder)
     run = registry.run(number) if number is not None else registry.last_run(unfinished=False)
     status = registry.status(run.id if run is not None else None)
     stages = registry.failing_stages()

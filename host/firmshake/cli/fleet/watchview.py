@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Literal
 
 from rich.console import Console
 
-from firmshake.wording import printable
+from firmshake.wording import plural, printable
 
 if TYPE_CHECKING:
     from firmshake.fleet.watch import Counts, View
@@ -74,9 +74,9 @@ def bars(stages: Mapping[str, int], width: int = _WIDTH, ascii_only: bool = Fals
 def summary(counts: Counts) -> str:
     """Return how a watching goes, in a line."""
     parts = [
-        f"{counts.boards:,} board{'s' * (counts.boards != 1)} heard",
+        f"{counts.boards:,} {plural(counts.boards, 'board')} heard",
         f"{counts.ready:,} without a failure",
-        f"{counts.messages:,} message{'s' * (counts.messages != 1)}",
+        f"{counts.messages:,} {plural(counts.messages, 'message')}",
     ]
     if counts.refused:
         parts.append(f"{counts.refused:,} not believed")

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from rich.cells import cell_len, set_cell_size
 
 from firmshake.fleet.row import BoardRow, BoardState, Totals
-from firmshake.wording import printable
+from firmshake.wording import plural, printable
 
 STATES: dict[BoardState, str] = {
     "waiting": "WAITING",
@@ -141,8 +141,8 @@ def progress(totals: Totals, ended: bool = False) -> str:
     of = "" if totals.wanted is None else f" of {totals.wanted}"
     if not ended:
         return f"{totals.proved}{of} proved, {totals.failed} failed"
-    devices = "device" if (totals.wanted or totals.proved) == 1 else "devices"
-    boards = "board" if totals.failed == 1 else "boards"
+    devices = plural(totals.wanted or totals.proved, "device")
+    boards = plural(totals.failed, "board")
     return f"{totals.proved}{of} {devices} proved, {totals.failed} {boards} failed"
 
 
