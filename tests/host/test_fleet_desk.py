@@ -520,7 +520,7 @@ _QUESTION = st.sampled_from(sorted(_FIELDS)).flatmap(_question)
 _WAYS = st.sampled_from([[], [{"ask": "admit", "seen": SEEN}]])
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(begun=_WAYS, asked=st.lists(_QUESTION, max_size=4))
 def test_whatever_is_asked_is_answered_or_nonsense(
     open_desk: Callable[[], Desk], begun: list[dict[str, Any]], asked: list[dict[str, Any]]

@@ -210,7 +210,10 @@ def test_only_what_differs_travels_and_what_is_obsolete_goes(
         assert (after["/mine.txt"], after["/boot.py"]) == (b"mine", b"# mine\n")
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 @given(
     contents=st.lists(
         st.one_of(
