@@ -137,7 +137,7 @@ def test_a_board_that_is_unplugged_is_gone_or_comes_back(after_s: float, comes_b
         with console(second) as port:
             port.write(bytes(200))
             with pytest.raises(serial.SerialException):
-                read_until(port, b"more")
+                read_until(port, b"what no board says")
         there = [first, second] if comes_back else [first]
         wait_until(lambda: [port.device for port in bench.announced()] == there)
         wait_until(lambda: is_refused(second) != comes_back)
