@@ -21,7 +21,7 @@ _CONNACK = {
 _SHORT_S = 0.05
 _LONG_S = 1
 _NEVER_S = 3600  # the link keeps the time limits: MiniMQTT's own forget why
-_PROBE_MS = 5000  # there is a verdict without it
+_PROBE_MS = 5000  # at most: there is a verdict without it
 _PUBACK_MS = 5000  # a broker that takes longer is asked another time
 
 
@@ -218,11 +218,12 @@ def answers_plainly(runtime: object, identity: object, address: object) -> bool:
     """
     probe = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
     buf = bytearray(4)
+    limit_ms = min(_PROBE_MS, identity.limit_ms)
     try:
-        sock = runtime.connect(address, _PROBE_MS)
+        sock = runtime.connect(address, limit_ms)
         try:
             runtime.write_some(sock, probe)
-            runtime.wait(sock, True, _PROBE_MS)
+            runtime.wait(sock, True, limit_ms)
             return runtime.read_some(sock, buf) == 4 and buf[0] == 0x20
         finally:
             runtime.close(sock)

@@ -71,14 +71,17 @@ def taken() -> Iterator[None]:
     try:
         yield
     finally:
-        # none comes when its handler is gone
-        _handle(_ignore)
-        for timer in again:
-            timer.cancel()
-            if timer.is_alive():
-                timer.join()
-        sys.unraisablehook = hook
-        _restore(before)
+        try:
+            # none comes when its handler is gone
+            _handle(_ignore)
+            for timer in again:
+                timer.cancel()
+                if timer.is_alive():
+                    timer.join()
+        finally:
+            # also where one comes before it can be ignored
+            sys.unraisablehook = hook
+            _restore(before)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,9 @@ from firmshake.errors import Error
 
 LOG = "mosquitto.log"
 # either takes a moment, and long on a computer that is busy
-_START_S = 60.0
+_START_S = 20.0
 # one that is killed has not written down what it keeps for its clients
-_STOP_S = 30.0
+_STOP_S = 10.0
 
 # Below the ports that Linux and macOS give to clients: one of those could take a port while the
 # broker is not there to hold it

@@ -21,10 +21,12 @@ import serial.urlhandler.protocol_rfc2217
 from serial import rfc2217
 from serial.serialutil import Timeout
 
-from firmshake.serialport import ANSWER_SECONDS
 from firmshake.telnet import Filter
 
 _READ = 65536
+# how long a change may take to be acknowledged. pyserial's own 3 s are few where the computer that
+# the board is at has other work, and esptool would give up; a port that is lost is told at once
+_ANSWER_S = 10
 # as pyserial says it, which esptool_words knows
 _LOST = "connection failed (reader thread died)"
 
@@ -69,7 +71,7 @@ class QuickPort(rfc2217.Serial):  # type: ignore[misc]
 
     def from_url(self, url: str) -> Any:
         """Of pyserial, when it opens the port: host and port in a URL, which may set a limit."""
-        self._network_timeout = ANSWER_SECONDS
+        self._network_timeout = _ANSWER_S
         return super().from_url(url)
 
     def take(self, seconds: float | None) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import sys
 import time
-from typing import Any
 
 import serial
 
@@ -21,10 +20,6 @@ READ_SECONDS = 0.1
 
 # How long EN is held low. Auto-reset circuits carry 1 to 10 µF against 10 kΩ: 100 ms at the most
 HOLD_RESET_SECONDS = 0.1
-
-# How long a port over the network may take to agree to something. pyserial's own 3 s are few where
-# the computer that the port is on has other work; `?timeout=` behind the URL says another time
-ANSWER_SECONDS = 10
 
 # Schemes whose far end has no modem lines that we could move
 LINELESS = ("socket://",)
@@ -65,8 +60,6 @@ def _open(port: serial.SerialBase) -> None:
 
     pyserial's RFC 2217 client leaves a socket open whose other end is gone.
     """
-    if str(port.port).startswith("rfc2217://"):
-        _be_patient(port)
     close = port.close
 
     def closed() -> None:
@@ -81,17 +74,6 @@ def _open(port: serial.SerialBase) -> None:
     except BaseException:
         port.close()
         raise
-
-
-def _be_patient(port: serial.SerialBase) -> None:
-    # pyserial sets its limit at the start of open(), and then has this method read the URL
-    read = port.from_url
-
-    def patient(url: str) -> Any:
-        port._network_timeout = ANSWER_SECONDS
-        return read(url)
-
-    port.from_url = patient
 
 
 def reset(port: serial.SerialBase) -> None:

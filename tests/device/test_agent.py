@@ -273,23 +273,33 @@ def test_ctrl_c_in_the_session_says_goodbye_and_closes(monkeypatch: pytest.Monke
     assert board.sockets[0].fileno() == -1
 
 
+class Keeping(Board):
+    """Keeps the time limits that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.limits: list[int] = []
+
+    def connect(self, target: tuple[int, object], limit_ms: int) -> socket.socket:
+        self.limits.append(limit_ms)
+        return super().connect(target, limit_ms)
+
+
 def test_a_question_that_only_refines_a_verdict_is_not_waited_for_as_long() -> None:
-    class Keeping(Board):
-        """Keeps the time limits that it is given."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.limits: list[int] = []
-
-        def connect(self, target: tuple[int, object], limit_ms: int) -> socket.socket:
-            self.limits.append(limit_ms)
-            return super().connect(target, limit_ms)
-
     board = Keeping()
     with mqtt_server(handle=servers.hang_up) as port:
         events = run(board, Source(pki.settings(port, limit_ms=60000)))
     assert verdicts(events) == ["mqtt/closed"]
     assert board.limits == [60000, 5000]
+
+
+@pytest.mark.parametrize(("limit_ms", "again_ms"), [(60000, 5000), (4900, 4900)])
+def test_nor_is_the_question_whether_it_speaks_without_tls(limit_ms: int, again_ms: int) -> None:
+    board = Keeping()
+    with servers.tcp(servers.hang_up) as port:
+        events = run(board, Source(pki.settings(port, limit_ms=limit_ms)))
+    assert verdicts(events)[0].startswith("tls.client_hello/")
+    assert board.limits == [limit_ms, again_ms]
 
 
 # the session

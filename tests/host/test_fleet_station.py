@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import Any, cast
 
 from firmshake.boards.row import Row
 from firmshake.fleet.crew import Crew, Hand
-from firmshake.fleet.lookout import Look
+from firmshake.fleet.lookout import Look, Lookout
 from firmshake.fleet.row import BoardRow, Totals
 from firmshake.fleet.station import Station, Wanted
 
@@ -69,6 +70,32 @@ class Bench:
         """The worker can't do its work, for a reason that may be chance."""
         (place,) = self.station._places.values()
         self.station._heard(cast(Crew, self.hired), place, FAILED)
+
+
+def test_a_look_is_as_old_as_its_beginning() -> None:
+    now = 100.0
+
+    def look() -> list[Row]:
+        nonlocal now
+        now += 60
+        return []
+
+    with Lookout(look, lambda: now) as lookout:
+        ends = time.monotonic() + 60
+        while not (seen := list(lookout.seen())):
+            assert time.monotonic() < ends
+            time.sleep(0.01)
+    assert seen[0].began_s == 100.0
+
+
+def test_a_look_that_saw_nothing_for_its_trouble_is_none() -> None:
+    bench = Bench()
+    bench.fail()
+    bench.now += 60
+    bench.turn(Look((), bench.now, trouble="no rights"))
+    assert bench.hired.jobs == [PORT]
+    bench.look(Row("adapter", ports=(PORT,)))
+    assert bench.hired.jobs == [PORT] * 2
 
 
 def test_a_second_attempt_is_made_once_the_board_was_seen_since_the_first() -> None:

@@ -89,6 +89,15 @@ def test_a_time_limit_is_no_business_of_the_servers(
     assert told
 
 
+@pytest.mark.parametrize(("asked", "limit_s"), [("", 10), ("?timeout=2", 2)])
+def test_it_is_more_patient_than_pyserial_unless_the_url_says_how_long(
+    board: VirtualBoard, asked: str, limit_s: float
+) -> None:
+    port = QuickPort(f"{board.url}{asked}", 115200)
+    assert port._network_timeout == limit_s
+    port.close()
+
+
 def test_a_time_limit_for_writing_is_refused_as_ever(port: QuickPort) -> None:
     with pytest.raises(NotImplementedError):
         port.write_timeout = 3

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import event, text
 from support import claimants
+from support.boardtools import wait_until
 from support.claiming import DAY_S, ISSUING, ask, finish, got, in_force, issue, plan
 
 from firmshake.ca import certificate as certificates
@@ -238,8 +239,7 @@ def test_what_two_transactions_wait_for_in_a_ring_is_done_again(postgres_url: st
         has_the_claim.set()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         with psycopg.connect(postgres_url, autocommit=True) as watch:
-            while watch.execute(waiting).fetchone() is None:
-                pass
+            wait_until(lambda: watch.execute(waiting).fetchone() is not None)
 
     def work() -> None:
         try:

@@ -1,9 +1,9 @@
 """pyserial's ports over the network, without the pauses between two looks for an answer.
 
 pyserial looks every 50 ms whether a change was acknowledged, and each change of a time limit counts
-as one; a board next door answers within 1 ms. And it waits for 3 s, or 10 where firmshake opens a
-port; a busy machine may let a board stand still for so long. Here it waits for a minute, but not
-for a port that is gone. All else is pyserial's own.
+as one; a board next door answers within 1 ms. And it waits for 3 s, for which a busy machine may
+let a board stand still: here it waits for long, but not for a port that is gone. All else is
+pyserial's own.
 
 As a program, `python -m support.polling MODULE ARGUMENTS...` runs a tool that way.
 """
@@ -18,11 +18,9 @@ import types
 from serial import rfc2217
 from serial.serialutil import Timeout
 
-from firmshake.serialport import ANSWER_SECONDS
-
 _PYSERIALS_S, _PAUSE_S = 0.05, 0.002
-# of acknowledgements: the limits of pyserial and of firmshake, and ours
-_LIMITS_S, _PATIENCE_S = (3, ANSWER_SECONDS), 60.0
+# of acknowledgements: pyserial's own limit, and ours
+_LIMIT_S, _PATIENCE_S = 3, 60.0
 
 
 def hasten() -> None:
@@ -57,8 +55,8 @@ class _Until(Timeout):  # type: ignore[misc]
 
 
 def _patience(port: rfc2217.Serial) -> float:
-    seconds: float = vars(port).get("limit_s", _LIMITS_S[0])
-    if seconds not in _LIMITS_S or type(port)._telnet_read_loop is not _READ_LOOP:
+    seconds: float = vars(port).get("limit_s", _LIMIT_S)
+    if seconds != _LIMIT_S or type(port)._telnet_read_loop is not _READ_LOOP:
         return seconds
     patience = _Patience(_PATIENCE_S)
     patience.port = port

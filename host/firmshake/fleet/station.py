@@ -105,7 +105,8 @@ class Station:
     _is_counted: bool = True  # since the last board's work was over
     _idle_s: float | None = None
     _said: bool = False
-    _looked_s: float = -math.inf  # when the last look began
+    _looked: bool = False
+    _looked_s: float = -math.inf  # when the last look began that saw what is there
 
     def __post_init__(self) -> None:
         self._renewed_s = _awake()
@@ -129,10 +130,11 @@ class Station:
     def _take(self, crew: Crew, looks: Iterable[Look]) -> None:
         """Note what was plugged in and unplugged, and begin what may begin."""
         for seen in looks:
-            self._looked_s = seen.began_s
+            self._looked = True
             if seen.trouble:
                 self.view.note(f"can't look for boards: {seen.trouble}")
                 continue
+            self._looked_s = seen.began_s
             busy = {key for key, place in self._places.items() if not place.is_done}
             there, gone = self._plugs.look(seen.rows, busy, seen.births)
             for key in gone:
@@ -357,7 +359,7 @@ class Station:
     def _is_over(self) -> bool:
         """Whether nothing more is wanted, or nobody plugs in what is."""
         at_work = any(not place.is_done for place in self._places.values())
-        if at_work or self.wanted.endless or self._owed or self._looked_s == -math.inf:
+        if at_work or self.wanted.endless or self._owed or not self._looked:
             self._idle_s, self._said = None, False
             return False
         left = self._tally.left

@@ -22,7 +22,7 @@ V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 # that accepts sends tickets, or nothing: so long is waited for either, beyond the handshake's time
 _LINGER_S = 0.7
 # Then we say goodbye, and it ends the connection too, behind what it had to say: so long for that
-_FAREWELL_S = 5.0
+_FAREWELL_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -109,9 +109,9 @@ class _Looking:
     def run(self) -> Shake:
         finished = self._handshake()
         ms = (time.monotonic() - self._began) * 1000
-        sent = self._out
         if finished and self._tls13:
             self._hear_on(_LINGER_S + ms / 1000)
+        out = self._out
         # without a farewell, a server forgets the session (RFC 5246, 7.2.1)
         self._say_goodbye()
         cipher = self._tls.cipher()
@@ -122,7 +122,7 @@ class _Looking:
             chain=_chain(self._tls),
             ms=ms,
             bytes_in=self._in,
-            bytes_out=sent,
+            bytes_out=out,
             resumed=finished and bool(self._tls.session_reused),
             alert=self._alert,
             ended=self._ended,
@@ -149,11 +149,13 @@ class _Looking:
         self._until = min(limit, time.monotonic() + quiet_s)
         if self._has_spoken() or self._ended:
             return
+        heard = self._in
         self._say_goodbye()
         self._until = min(limit, time.monotonic() + _FAREWELL_S)
         self._has_spoken()
         if not self._alert:
-            self._ended = ""  # by us
+            # it was ended by us, and what came was no more than that
+            self._ended, self._in = "", heard
 
     def _has_spoken(self) -> bool:
         """Whether more came after the handshake than its end, within the time."""
