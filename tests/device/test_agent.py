@@ -284,13 +284,18 @@ class Keeping(Board):
         self.limits.append(limit_ms)
         return super().connect(target, limit_ms)
 
+    def assert_limits(self, *wanted: int) -> None:
+        """A moment of each may be gone before it comes to connecting."""
+        gone = [most - limit for most, limit in zip(wanted, self.limits, strict=True)]
+        assert all(0 <= ms < most / 2 for ms, most in zip(gone, wanted, strict=True)), self.limits
+
 
 def test_a_question_that_only_refines_a_verdict_is_not_waited_for_as_long() -> None:
     board = Keeping()
     with mqtt_server(handle=servers.hang_up) as port:
         events = run(board, Source(pki.settings(port, limit_ms=60000)))
     assert verdicts(events) == ["mqtt/closed"]
-    assert board.limits == [60000, 5000]
+    board.assert_limits(60000, 5000)
 
 
 @pytest.mark.parametrize(("limit_ms", "again_ms"), [(60000, 5000), (4900, 4900)])
@@ -299,7 +304,7 @@ def test_nor_is_the_question_whether_it_speaks_without_tls(limit_ms: int, again_
     with servers.tcp(servers.hang_up) as port:
         events = run(board, Source(pki.settings(port, limit_ms=limit_ms)))
     assert verdicts(events)[0].startswith("tls.client_hello/")
-    assert board.limits == [limit_ms, again_ms]
+    board.assert_limits(limit_ms, again_ms)
 
 
 # the session
