@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from types import SimpleNamespace
 from typing import Any, cast
+
+from support.boardtools import wait_until
 
 from firmshake.boards.row import Row
 from firmshake.fleet.crew import Crew, Hand
@@ -80,11 +81,14 @@ def test_a_look_is_as_old_as_its_beginning() -> None:
         now += 60
         return []
 
+    seen: list[Look] = []
+
+    def has_looked() -> bool:
+        seen.extend(lookout.seen())
+        return bool(seen)
+
     with Lookout(look, lambda: now) as lookout:
-        ends = time.monotonic() + 60
-        while not (seen := list(lookout.seen())):
-            assert time.monotonic() < ends
-            time.sleep(0.01)
+        wait_until(has_looked)
     assert seen[0].began_s == 100.0
 
 

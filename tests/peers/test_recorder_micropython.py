@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 from support import handshake, pki, recording, servers
+from support.boardtools import wait_until
 from support.broker import mosquitto
 from support.builds import BITS
-from support.recording import ACL, WATCHER, Board, Heard, wait_for
+from support.recording import ACL, WATCHER, Board, Heard
 
 from firmshake import recorder, tools
 from firmshake.ca.identity import Identity
@@ -103,7 +104,7 @@ def test_what_was_sent_is_marked_so_on_flash(
         board.aim(port)
         assert board.verdict() == "ready"
         assert len(heard.next()["records"]) == 1
-        wait_for(lambda: sent(board))
+        wait_until(lambda: sent(board))
         board.stop()
         board.aim(port)
         board.start()
@@ -126,7 +127,7 @@ def test_on_a_small_heap_the_records_arrive(
         assert board.verdict() == "ready"
         told = heard.next()
         assert [r["verdict"] for r in told["records"]] == ["tls.client_hello/not_tls_http"]
-        wait_for(lambda: sent(board))
+        wait_until(lambda: sent(board))
 
 
 def test_a_broker_that_drops_the_message_keeps_the_session(
@@ -142,7 +143,7 @@ def test_a_broker_that_drops_the_message_keeps_the_session(
             assert board.verdict() == "tcp/refused"
             board.aim(port)
             assert board.verdict() == "ready"
-            wait_for(lambda: sent(board))
+            wait_until(lambda: sent(board))
         assert board.verdict() == "ready/closed"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +20,7 @@ from firmshake.ways import choose
 from firmshake.ways import repl as repl_way
 from firmshake.ways.choose import Wish
 from support import desk
+from support.boardtools import wait_until
 from support.desk import Notes
 
 AIR = Wifi(desk.SHED.ssid, desk.SHED.password)
@@ -99,10 +99,8 @@ def shown(plugged: Plugged) -> None:
 
 def drive_shown(drive: Path) -> None:
     """Wait until a board's drive is there."""
-    ends = time.monotonic() + _LIMIT_S
-    while not any((drive / name).exists() for name in ("INFO_UF2.TXT", "boot_out.txt")):
-        assert time.monotonic() < ends
-        time.sleep(0.02)
+    known_by = ("INFO_UF2.TXT", "boot_out.txt")
+    wait_until(lambda: any((drive / name).exists() for name in known_by))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ import signal
 import ssl
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -180,11 +179,3 @@ def listener(folder: Path, port: int, watcher: Identity) -> Iterator[Heard]:
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    """Poll until it is so."""
-    ends = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.01)
