@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from support import desk, exported, pki, recording, screen, servers, watching
+from support.boardtools import wait_until
 from support.exported import Fleet
 from support.watching import FAILURE, client, report
 
@@ -263,11 +264,11 @@ def test_a_watcher_that_is_killed_again_and_again_loses_nothing(tmp_path: Path) 
                 watch.next(event="note", text="listening")
                 speaking = threading.Thread(target=report_all, args=(turn,))
                 speaking.start()
-                recording.wait_for(lambda: kept(turn) > 0)  # noqa: B023  # called here
+                wait_until(lambda: kept(turn) > 0)  # noqa: B023  # called here
                 watch.process.kill()
                 speaking.join()
         with watching.watching(fleet.project) as watch:
-            recording.wait_for(lambda: kept(3) == len(names))
+            wait_until(lambda: kept(3) == len(names))
             assert watch.process.poll() is None
 
 

@@ -13,7 +13,8 @@ import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import text
-from support import desk, recording
+from support import desk
+from support.boardtools import wait_until
 from support.commands import FD, run
 from support.postgres import Server, postgres
 
@@ -322,7 +323,7 @@ def test_a_password_is_taken_from_a_file_of_passwords(
         theirs = server.url("fleet", "station")
         execute(url, "SELECT pg_reload_conf()")
         # the server has been told; it does so in its own time
-        recording.wait_for(lambda: not is_open(theirs))
+        wait_until(lambda: not is_open(theirs))
         passwords = tmp_path / "pgpass"
         monkeypatch.setenv("PGPASSFILE", str(passwords))
         for content, status in (("*:*:*:*:wrong-one", 1), (f"*:*:*:*:{word}", 0)):
